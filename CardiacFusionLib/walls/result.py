@@ -1,0 +1,32 @@
+"""What the wall stages hand on: chamber labels in CT and in each CMR slice."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CardiacFusionLib.spatial.pose import HeartPose
+from CardiacFusionLib.spatial.quality import Quality
+from CardiacFusionLib.spatial.volume import Volume
+
+
+@dataclass(frozen=True)
+class CtWalls:
+    """``labels``: uint8 ``Label`` on an upright grid (its axes are the heart frame's, its place is patient LPS)."""
+
+    labels: Volume
+    pose: HeartPose  # landmarks refined on these labels
+    quality: Quality = field(default_factory=Quality)
+
+
+@dataclass(frozen=True)
+class CmrWalls:
+    """``labels`` (slice, y, x) uint8 ``Label`` 0..3; ``landmarks``: per slice, name -> LPS mm of the CMR, absent if unseen.
+
+    Names: ``lv_centre``, ``rv_insertion_anterior``, ``rv_insertion_inferior``.
+    """
+
+    labels: NDArray[np.uint8]
+    landmarks: tuple[Mapping[str, NDArray[np.float64]], ...]
+    quality: Quality = field(default_factory=Quality)
