@@ -1,0 +1,56 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each builds .venv and installs all that it needs.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := demo
+SEED ?= 7
+SYSTEM_PACKAGES := $(shell grep -v '^\#' Resources/system-packages.txt)
+export CARDIACFUSION_DATA ?= $(abspath ../shared/data)
+
+.PHONY: demo test test-fast lint types check system bench clean
+
+demo: $(VENV)/.ready system
+	$(BIN)/cardiacfusion doctor
+	$(BIN)/cardiacfusion demo --seed $(SEED) --out $(DEMO)
+
+test: $(VENV)/.ready system
+	$(BIN)/python -m pytest Testing -n 2 --dist loadfile --durations=8
+
+test-fast: $(VENV)/.ready
+	$(BIN)/python -m pytest Testing/unit -m "not slow" -n 2 --dist loadfile
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.ready
+	$(BIN)/mypy
+
+check: lint types
+
+# The virtual environment. ensurepip is a package of its own on Debian, so root installs it when it is missing.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@if ! $(PYTHON) -c 'import ensurepip' 2>/dev/null; then \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null; \
+	  else echo "Python's venv is missing. Run: sudo apt-get install python3-venv"; exit 1; fi; fi
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v <= (3, 13))' || \
+	  { echo "CardiacFusion needs Python 3.11 to 3.13; name one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[scene,dev]'
+	@touch $@
+
+# Offscreen OpenGL: installed by root, asked of everybody else; without it the run goes on without pictures.
+system:
+	@missing=$$(for p in $(SYSTEM_PACKAGES); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ] && command -v apt-get >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ]; then echo "installing for offscreen pictures:" $$missing; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null || echo "could not install them; going on without pictures"; \
+	  else echo "No pictures without these packages. Run: sudo apt-get install" $$missing; fi; fi
+
+bench: $(VENV)/.ready
+	$(BIN)/cardiacfusion evaluate all --cases 4 --seed 1000 --json build/evaluation.json
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
