@@ -1,0 +1,54 @@
+"""Building blocks shared by the networks: normalised convolutions in two or three dimensions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+GROUP_CHANNELS = 8  # channels per normalisation group
+
+
+def _convolution(dimensions: int) -> type[nn.Conv2d] | type[nn.Conv3d]:
+    return nn.Conv3d if dimensions == 3 else nn.Conv2d
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Group normalisation: independent of the batch, so that batches of one or two can train."""
+    return nn.GroupNorm(max(channels // GROUP_CHANNELS, 1), channels)
+
+
+class ConvBlock(nn.Sequential):
+    """3-wide convolution, group normalisation, leaky ReLU; ``stride`` 2 halves the grid."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, dimensions: int = 3) -> None:
+        super().__init__(
+            _convolution(dimensions)(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+            group_norm(outputs),
+            nn.LeakyReLU(0.01, inplace=True),
+        )
+
+
+class ResidualBlock(nn.Module):
+    """Two normalised convolutions around a shortcut (He 2016, arXiv 1512.03385)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, dimensions: int = 3) -> None:
+        super().__init__()
+        convolution = _convolution(dimensions)
+        self.first = ConvBlock(inputs, outputs, stride, dimensions)
+        self.second = nn.Sequential(convolution(outputs, outputs, 3, padding=1, bias=False), group_norm(outputs))
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = convolution(inputs, outputs, 1, stride=stride, bias=False)
+        self.activation = nn.LeakyReLU(0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, inputs, ...) -> (n, outputs, .../stride)."""
+        return self.activation(self.second(self.first(x)) + self.shortcut(x))
+
+
+def match_grid(x: Tensor, like: Tensor) -> Tensor:
+    """``x`` interpolated (linear) onto the spatial grid of ``like``."""
+    if x.shape[2:] == like.shape[2:]:
+        return x
+    mode = "trilinear" if x.ndim == 5 else "bilinear"
+    return torch.nn.functional.interpolate(x, size=like.shape[2:], mode=mode, align_corners=False)

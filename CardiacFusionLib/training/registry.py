@@ -1,0 +1,95 @@
+"""Every network that can be trained by name, and how a finished run becomes shipped weights."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from CardiacFusionLib.models.manifest import ModelEntry, models_folder, write_weights
+from CardiacFusionLib.spatial.errors import BadInputError
+from CardiacFusionLib.training import harness
+from CardiacFusionLib.training.harness import Progress, TrainingResult, TrainingTask
+
+
+def _lazy(module: str, attribute: str) -> Callable[[], TrainingTask]:
+    """A task of this room, imported when it is asked for, so that one network's needs do not burden another."""
+
+    def make() -> TrainingTask:
+        task: TrainingTask = getattr(importlib.import_module(f"CardiacFusionLib.training.{module}"), attribute)()
+        return task
+
+    return make
+
+
+TASKS: dict[str, Callable[[], TrainingTask]] = {
+    "ct_chambers": _lazy("ct_chambers", "CtChambers"),
+    "ct_pose": _lazy("ct_pose", "CtPose"),
+    "ct_walls": _lazy("ct_walls", "CtWallsTask"),
+}
+
+
+def task(name: str) -> TrainingTask:
+    """The task of that name; BadInputError names the known ones otherwise."""
+    if name not in TASKS:
+        raise BadInputError(f"No network is called '{name}'; choose one of {', '.join(sorted(TASKS))}.")
+    return TASKS[name]()
+
+
+def train(
+    name: str,
+    out: Path,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    resume: bool = False,
+    workers: int = 1,
+    threads: int = 1,
+    patience: int | None = None,
+    progress: Progress | None = None,
+) -> TrainingResult:
+    """Train the network ``name`` into the folder ``out``; see :func:`harness.train`."""
+    return harness.train(
+        task(name),
+        Path(out),
+        minutes=minutes,
+        steps=steps,
+        seed=seed,
+        resume=resume,
+        workers=workers,
+        threads=threads,
+        patience=patience,
+        progress=progress,
+    )
+
+
+def export(name: str, run: Path, folder: Path | None = None, notes: dict[str, Any] | None = None) -> ModelEntry:
+    """Write the best weights of a run as float16 safetensors into ``folder`` (default: the models folder) and record
+    them in its manifest. ``notes`` are further metrics, such as a bench on unseen twins."""
+    recipe = task(name)
+    best = Path(run) / "best.ckpt"
+    if not best.exists():
+        raise BadInputError(f"{run} holds no best.ckpt; train '{name}' into it first.")
+    state = torch.load(best, map_location="cpu", weights_only=True)
+    seed = json.loads((Path(run) / "run.json").read_text())["seed"]
+    facts = recipe.facts()
+    entry = ModelEntry(
+        name=name,
+        version=facts["version"],
+        file=f"{name}.safetensors",
+        sha256="",
+        architecture=facts["architecture"],
+        input=facts["input"],
+        data=facts["data"],
+        seed=seed,
+        steps=int(state["step"]),
+        hours=round(float(state["seconds"]) / 3600, 3),
+        metrics={**{k: round(float(v), 4) for k, v in state["metrics"].items()}, **(notes or {})},
+        licence="Apache-2.0",
+    )
+    return write_weights(entry, state["network"], folder or models_folder())
