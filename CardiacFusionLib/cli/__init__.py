@@ -1,0 +1,5 @@
+"""The command line: ``cardiacfusion …``. Thin: reads arguments, calls the pipeline, turns errors into exit codes."""
+
+from CardiacFusionLib.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,208 @@
+"""From two examinations to one fused case: every stage in its order, in memory.
+
+Each stage is a function from typed inputs to a frozen result; what a later stage needs is handed on here and nowhere
+else. ``upto`` ends the way early, ``Given`` starts it late (a corrected landmark, a wall from an earlier run).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CardiacFusionLib.coronaries.stage import extract
+from CardiacFusionLib.fusion.result import Fusion
+from CardiacFusionLib.fusion.stage import fuse
+from CardiacFusionLib.perfusion.motion import Motion, correct_motion
+from CardiacFusionLib.perfusion.result import Perfusion
+from CardiacFusionLib.perfusion.stage import quantify, with_rest
+from CardiacFusionLib.pipeline.progress import StageClock
+from CardiacFusionLib.registration.pairing import levels_of, pair_slices
+from CardiacFusionLib.registration.result import Pairing, Registration
+from CardiacFusionLib.registration.stage import register
+from CardiacFusionLib.reorientation.result import Reorientation
+from CardiacFusionLib.reorientation.stage import reorient
+from CardiacFusionLib.spatial.errors import BadInputError, StageError
+from CardiacFusionLib.spatial.pose import HeartPose
+from CardiacFusionLib.spatial.quality import Flag, Level, Quality
+from CardiacFusionLib.spatial.series import Series
+from CardiacFusionLib.spatial.tree import CoronaryTree
+from CardiacFusionLib.spatial.volume import Volume
+from CardiacFusionLib.walls.cmr import segment_cmr
+from CardiacFusionLib.walls.ct import segment_ct
+from CardiacFusionLib.walls.result import CmrWalls, CtWalls
+
+STAGES = ("reorient", "segment", "coronaries", "perfusion", "register", "fuse")
+
+
+@dataclass(frozen=True)
+class Examinations:
+    """What the user brought."""
+
+    ct: Volume | None = None
+    stress: Series | None = None
+    rest: Series | None = None
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is known before the run: results of an earlier one, or the reader's own. It takes the stage's place."""
+
+    reorientation: Reorientation | None = None
+    ct_walls: CtWalls | None = None
+    tree: CoronaryTree | None = None
+    pose: HeartPose | None = None  # landmarks placed by the reader
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a run made, in memory; None where the run ended before that stage."""
+
+    examinations: Examinations
+    reorientation: Reorientation | None = None
+    ct_walls: CtWalls | None = None
+    tree: CoronaryTree | None = None
+    pairing: Pairing | None = None
+    stress: Perfusion | None = None
+    rest: Perfusion | None = None
+    registration: Registration | None = None
+    fusion: Fusion | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def pose(self) -> HeartPose | None:
+        """The best pose so far: refined on the walls where they exist."""
+        if self.ct_walls is not None:
+            return self.ct_walls.pose
+        return self.reorientation.pose if self.reorientation is not None else None
+
+    @property
+    def quality(self) -> Quality:
+        """All flags of all stages, in their order, each once."""
+        parts = (self.reorientation, self.ct_walls, self.tree, self.pairing, self.stress, self.rest)
+        flags: dict[Flag, None] = {}
+        for part in (*parts, self.registration, self.fusion):
+            if part is not None:
+                flags.update(dict.fromkeys(part.quality.flags))
+        return Quality(tuple(flags))
+
+
+@dataclass(frozen=True)
+class _Moving:
+    """One perfusion series after motion correction, with its walls."""
+
+    series: Series
+    motion: Motion
+    walls: CmrWalls
+
+
+def run(
+    examinations: Examinations, *, upto: str = "fuse", given: Given | None = None, clock: StageClock | None = None
+) -> Results:
+    """Run the stages up to and including ``upto`` (one of ``STAGES``).
+
+    Raises BadInputError where an examination is missing that the stage needs, StageError where a stage cannot work
+    or calls its own result unusable.
+    """
+    if upto not in STAGES:
+        raise ValueError(f"no stage is called {upto}; the stages are {STAGES}")
+    given, clock = given or Given(), clock or StageClock()
+    results = Results(examinations, seconds=clock.seconds)
+    wanted = STAGES[: STAGES.index(upto) + 1]
+    if upto == "perfusion":
+        return _perfusion_alone(results, clock)
+    results = _ct_side(results, wanted, given, clock)
+    if "register" not in wanted:
+        return results
+    return _both(results, wanted, clock)
+
+
+def _ct_side(results: Results, wanted: tuple[str, ...], given: Given, clock: StageClock) -> Results:
+    ct = results.examinations.ct
+    if ct is None:
+        raise BadInputError("This command needs a CT; give it with --ct, or an earlier case with --case.")
+    reorientation = given.reorientation
+    if reorientation is None:
+        with clock.stage("reorient", "finding the heart's axes in the CT") as tell:
+            reorientation = reorient(ct, progress=tell)
+    if given.pose is not None:
+        reorientation = replace(reorientation, pose=given.pose)
+    _stop_if_unusable(reorientation.quality)
+    results = replace(results, reorientation=reorientation)
+    if "segment" not in wanted:
+        return results
+    walls = given.ct_walls
+    if walls is None:
+        with clock.stage("segment", "outlining the chambers in the CT"):
+            walls = segment_ct(ct, reorientation)
+    if given.pose is not None:
+        walls = replace(walls, pose=given.pose)
+    _stop_if_unusable(walls.quality)
+    results = replace(results, ct_walls=walls)
+    if "coronaries" not in wanted:
+        return results
+    tree = given.tree
+    if tree is None:
+        with clock.stage("coronaries", "following the coronary arteries") as tell:
+            tree = extract(ct, walls, walls.pose, progress=tell)
+    return replace(results, tree=tree)
+
+
+def _move_and_outline(series: Series, clock: StageClock) -> _Moving:
+    with clock.stage("motion", f"correcting breathing motion ({series.state})"):
+        corrected, motion = correct_motion(series)
+    with clock.stage("cmr_walls", f"outlining the wall in the {series.state} series"):
+        walls = segment_cmr(corrected)
+    _stop_if_unusable(walls.quality)
+    return _Moving(corrected, motion, walls)
+
+
+def _quantify(moving: _Moving, levels: NDArray[np.float64] | None, clock: StageClock) -> Perfusion:
+    with clock.stage("perfusion", f"quantifying the {moving.series.state} series"):
+        return quantify(moving.series, moving.walls, motion=moving.motion, levels=levels)
+
+
+def _perfusion_alone(results: Results, clock: StageClock) -> Results:
+    stress = results.examinations.stress
+    if stress is None:
+        raise BadInputError("This command needs a stress perfusion series; give it with --stress.")
+    quantified = _quantify(_move_and_outline(stress, clock), None, clock)
+    rest = None
+    if results.examinations.rest is not None:
+        rest = _quantify(_move_and_outline(results.examinations.rest, clock), None, clock)
+        quantified = with_rest(quantified, rest)
+    return replace(results, stress=quantified, rest=rest)
+
+
+def _both(results: Results, wanted: tuple[str, ...], clock: StageClock) -> Results:
+    stress = results.examinations.stress
+    ct, walls, tree = results.examinations.ct, results.ct_walls, results.tree
+    if stress is None:
+        raise BadInputError("Fusion needs a stress perfusion series beside the CT; give it with --stress.")
+    assert ct is not None and walls is not None and tree is not None  # the CT side ran before
+    moving = _move_and_outline(stress, clock)
+    with clock.stage("pair", "finding the CMR slices in the CT heart"):
+        pairing = pair_slices(moving.series, moving.walls, walls)
+    quantified = _quantify(moving, levels_of(pairing, walls), clock)
+    rest = None
+    if results.examinations.rest is not None:
+        moving_rest = _move_and_outline(results.examinations.rest, clock)
+        pairing_rest = pair_slices(moving_rest.series, moving_rest.walls, walls)
+        rest = _quantify(moving_rest, levels_of(pairing_rest, walls), clock)
+        quantified = with_rest(quantified, rest)
+    with clock.stage("register", "matching the CMR wall to the CT wall"):
+        registration = register(ct, walls, moving.series, moving.walls, pairing)
+    results = replace(results, pairing=pairing, stress=quantified, rest=rest, registration=registration)
+    if "fuse" not in wanted:
+        return results
+    with clock.stage("fuse", "bringing flow, wall and arteries together"):
+        fusion = fuse(walls, walls.pose, tree, quantified, registration)
+    return replace(results, fusion=fusion)
+
+
+def _stop_if_unusable(quality: Quality) -> None:
+    """Raise StageError with the first reason that makes a result unusable."""
+    for flag in quality.flags:
+        if flag.level is Level.UNUSABLE:
+            raise StageError(flag.stage, flag.reason)
