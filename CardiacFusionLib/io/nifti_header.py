@@ -1,0 +1,97 @@
+"""What SimpleITK hides of a NIfTI file: zero spacing, sheared axes, no orientation at all."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CardiacFusionLib.spatial.errors import BadInputError
+
+_NIFTI1, _NIFTI2 = 348, 540
+_SHEAR_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class NiftiHeader:
+    """The geometry fields of a NIfTI-1 or NIfTI-2 header, as they stand in the file (RAS, not converted)."""
+
+    shape: tuple[int, ...]
+    spacing: tuple[float, ...]  # pixdim[1..n]
+    qform_code: int
+    sform_code: int
+    sform: NDArray[np.float64]  # (3, 4)
+
+
+def read_header(path: Path) -> NiftiHeader:
+    """The header of a .nii or .nii.gz file (https://nifti.nimh.nih.gov, nifti1.h and nifti2.h).
+
+    Raises BadInputError where the file is no NIfTI image.
+    """
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+            raw = stream.read(_NIFTI2)
+    except (OSError, EOFError) as error:
+        raise BadInputError(f"{path.name} cannot be read as NIfTI ({error}); copy or export it again.") from error
+    for order in "<>":
+        if len(raw) >= _NIFTI1 and struct.unpack(order + "i", raw[:4])[0] == _NIFTI1:
+            dim = struct.unpack(order + "8h", raw[40:56])
+            pixdim = struct.unpack(order + "8f", raw[76:108])
+            codes = struct.unpack(order + "2h", raw[252:256])
+            rows = struct.unpack(order + "12f", raw[280:328])
+            break
+        if len(raw) >= _NIFTI2 and struct.unpack(order + "i", raw[:4])[0] == _NIFTI2:
+            dim = struct.unpack(order + "8q", raw[16:80])
+            pixdim = struct.unpack(order + "8d", raw[104:168])
+            codes = struct.unpack(order + "2i", raw[344:352])
+            rows = struct.unpack(order + "12d", raw[400:496])
+            break
+    else:
+        raise BadInputError(f"{path.name} is not a NIfTI image (its header is damaged or of another format).")
+    count = min(max(int(dim[0]), 0), 7)
+    return NiftiHeader(
+        tuple(int(n) for n in dim[1 : count + 1]),
+        tuple(float(s) for s in pixdim[1 : count + 1]),
+        int(codes[0]),
+        int(codes[1]),
+        np.asarray(rows, dtype=float).reshape(3, 4),
+    )
+
+
+def check_header(path: Path) -> NiftiHeader:
+    """The header, after the checks that ITK does not make or silently mends; raises BadInputError."""
+    header = read_header(path)
+    if len(header.shape) < 3 or min(header.shape[:2]) < 2:
+        raise BadInputError(f"{path.name} has only the size {header.shape}; a three-dimensional image is needed.")
+    spacing = np.abs(header.spacing[:3])
+    if not np.all(np.isfinite(spacing)) or np.any(spacing <= 0):
+        raise BadInputError(
+            f"The voxel spacing in the header of {path.name} is {header.spacing[:3]} mm; it must be above zero. Export "
+            "the image again with its geometry."
+        )
+    if header.qform_code <= 0 and header.sform_code <= 0:
+        raise BadInputError(
+            f"{path.name} does not say how it lies in the patient (qform and sform codes are 0); convert it again "
+            "from DICOM with its orientation."
+        )
+    if header.sform_code > 0:
+        columns = header.sform[:, :3]
+        length = np.linalg.norm(columns, axis=0)
+        if not np.all(np.isfinite(length)) or np.any(length < 1e-6):
+            raise BadInputError(f"The orientation matrix of {path.name} is empty; export the image again.")
+        unit = columns / length
+        if np.abs(unit.T @ unit - np.eye(3)).max() > _SHEAR_TOLERANCE:
+            raise BadInputError(
+                f"The axes of {path.name} are sheared or not perpendicular; resample it to a regular grid first "
+                "(a tilted-gantry CT needs tilt correction)."
+            )
+        if np.abs(length - spacing).max() > 1e-2 * length.max():
+            raise BadInputError(
+                f"{path.name} gives two different voxel sizes ({tuple(np.round(spacing, 3))} and "
+                f"{tuple(np.round(length, 3))} mm); export it again."
+            )
+    return header
