@@ -97,6 +97,14 @@ def _quiet_worker(_: int) -> None:
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
 
 
+def _volumetric(network: nn.Module) -> bool:
+    return any(isinstance(module, nn.Conv3d) for module in network.modules())
+
+
+def _laid_out(values: Tensor) -> Tensor:
+    return values.contiguous(memory_format=torch.channels_last_3d) if values.ndim == 5 else values
+
+
 def _schedule(progress: float) -> float:
     """Learning-rate factor at a share of the budget: linear warm-up, then half a cosine down to 2 %."""
     if progress < WARM_UP:
@@ -149,6 +157,9 @@ def train(
     torch.set_num_threads(threads)
     where = torch.device(device) if device else choose_device()[0]
     network = task.build().to(where)
+    if _volumetric(network):
+        # with batches of two or more this is two to five times as fast on a processor (oneDNN) as the plain layout
+        network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     ema = copy.deepcopy(network).eval()
     optimiser = torch.optim.AdamW(network.parameters(), lr=task.learning_rate, weight_decay=1e-4)
     step, spent, best, stale = 0, 0.0, {}, 0  # type: int, float, Metrics, int
@@ -212,7 +223,7 @@ def train(
         share = max((time.monotonic() - started) / budget_s, step / steps if steps else 0.0)
         for group in optimiser.param_groups:
             group["lr"] = task.learning_rate * _schedule(share)
-        batch = {k: v.to(where) for k, v in next(batches).items()}
+        batch = {k: _laid_out(v.to(where)) for k, v in next(batches).items()}
         with torch.autocast(where.type, dtype=torch.bfloat16, enabled=amp):
             value, figures = task.loss(network, batch)
         if not bool(torch.isfinite(value)):

@@ -1,0 +1,99 @@
+"""The chamber network: eight labels on a 4 mm cube of chest CT, whatever way the heart lies in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from CardiacFusionLib.models.cubes import normalised_hu
+from CardiacFusionLib.networks.chamber_unet import ChamberUNet
+from CardiacFusionLib.spatial.labels import CT_LABEL_COUNT, Label
+from CardiacFusionLib.training.augment import cut_field, vary_ct
+from CardiacFusionLib.training.harness import VALIDATION_SEED, Batch, Metrics
+from CardiacFusionLib.training.losses import dice_per_class, label_loss
+
+CUBE = 48
+SPACING_MM = 4.0
+WIDTHS = (8, 24, 48, 96)
+VALIDATION_CASES = 8
+
+
+class CtLabelTask:
+    """What the chamber and the wall network share: an image cube in, eight labels out."""
+
+    name = "ct_labels"
+    version = "0.1.0"
+    batch_size = 2
+    learning_rate = 3e-3
+    validate_every_s = 180.0
+    widths: tuple[int, ...] = WIDTHS
+
+    def __init__(self) -> None:
+        self._validation: list[Mapping[str, NDArray[Any]]] = []
+
+    def build(self) -> nn.Module:
+        """A fresh U-Net."""
+        return ChamberUNet(1, CT_LABEL_COUNT, self.widths)
+
+    def draw(self, seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """Image in HU and labels, both (z, y, x), of one synthetic heart."""
+        raise TypeError(f"{type(self).__name__} draws no hearts; use CtChambers or CtWallsTask")
+
+    def sample(self, seed: int) -> Mapping[str, NDArray[Any]]:
+        """``image`` (1, z, y, x) normalised, ``labels`` (1, z, y, x)."""
+        image, labels = self.draw(seed)
+        rng = np.random.default_rng([seed, 77])
+        image, labels = cut_field(vary_ct(image, rng), labels, rng)
+        return {"image": normalised_hu(image)[None], "labels": labels[None]}
+
+    def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Metrics]:
+        """Dice + cross-entropy."""
+        value: Tensor = label_loss(CT_LABEL_COUNT)(network(batch["image"]), batch["labels"].long())
+        return value, {}
+
+    def validate(self, network: nn.Module) -> Metrics:
+        """Dice of each label on unseen hearts; ``score`` is their mean with cavity and myocardium counted twice."""
+        if not self._validation:
+            self._validation = [self.sample(VALIDATION_SEED + k) for k in range(VALIDATION_CASES)]
+        rows = []
+        device = next(network.parameters()).device
+        for case in self._validation:
+            found = network(torch.from_numpy(case["image"])[None].to(device)).argmax(1).cpu()
+            truth = torch.from_numpy(case["labels"]).long()
+            rows.append(dice_per_class(found, truth, CT_LABEL_COUNT).numpy())
+        dice = np.nanmean(np.stack(rows), axis=0)
+        figures = {label.name.lower(): float(dice[label - 1]) for label in Label if label}
+        return {"score": float((dice.sum() + dice[0] + dice[1]) / (len(dice) + 2)), **figures}
+
+    def facts(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {
+            "version": self.version,
+            "architecture": {
+                "network": "chamber_unet:ChamberUNet",
+                "kwargs": {"inputs": 1, "classes": CT_LABEL_COUNT, "widths": list(self.widths)},
+            },
+            "data": "synthetic hearts of the digital twin only",
+        }
+
+
+class CtChambers(CtLabelTask):
+    """Cubes of 48 x 4 mm, axes along patient LPS."""
+
+    name = "ct_chambers"
+
+    def draw(self, seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """See :class:`CtLabelTask`."""
+        from CardiacFusionLib.twin.sampling import ct_training_sample
+
+        drawn = ct_training_sample(seed, shape=(CUBE,) * 3, spacing_mm=SPACING_MM)
+        return drawn.image, drawn.labels
+
+    def facts(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {**super().facts(), "input": {"cube": CUBE, "spacing_mm": SPACING_MM, "axes": "LPS", "unit": "HU"}}

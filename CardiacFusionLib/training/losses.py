@@ -1,0 +1,41 @@
+"""Losses of the CT networks: overlap and cross-entropy of labels, angle and distance of poses."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+
+@lru_cache(maxsize=4)
+def label_loss(classes: int) -> nn.Module:
+    """Dice + cross-entropy on class scores (n, classes, ...) and labels (n, 1, ...); background counts in the
+    cross-entropy only (MONAI's DiceCELoss; imported here because MONAI takes seconds to import)."""
+    from monai.losses.dice import DiceCELoss
+
+    if classes < 2:
+        raise ValueError("labels need at least two classes")
+    loss: nn.Module = DiceCELoss(
+        include_background=False, to_onehot_y=True, softmax=True, batch=True, smooth_nr=1.0, smooth_dr=1.0
+    )
+    return loss
+
+
+def dice_per_class(prediction: Tensor, truth: Tensor, classes: int) -> Tensor:
+    """Dice of integer labels for classes 1.., shape (classes - 1,); NaN where a class is in neither."""
+    scores = []
+    for label in range(1, classes):
+        p, t = prediction == label, truth == label
+        total = (p.sum() + t.sum()).float()
+        scores.append(2 * (p & t).sum().float() / total)
+    return torch.stack(scores)
+
+
+def rotation_angle(a: Tensor, b: Tensor) -> Tensor:
+    """Angle (n,) in radians between rotations (n, 3, 3); its gradient is finite where they agree.
+
+    From the chord |A - B|_F = 2 sqrt(2) sin(angle / 2), which is smooth at zero where arccos is not.
+    """
+    chord = torch.sqrt(((a - b) ** 2).sum((1, 2)) + 1e-8) / (2 * 2**0.5)
+    return 2 * torch.asin(chord.clamp(max=1 - 1e-6))
