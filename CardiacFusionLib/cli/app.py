@@ -119,7 +119,7 @@ def twin(
     spacing: Annotated[float, typer.Option("--spacing", min=0.3, max=4.0, help="CT voxel size in mm")] = 1.0,
     kind: Annotated[str | None, typer.Option("--kind", help="normal, one-vessel, two-vessel, microvascular")] = None,
     dicom: Annotated[bool, typer.Option("--dicom", help="write DICOM beside NIfTI")] = False,
-    from_ct: Annotated[Path | None, typer.Option("--from-ct", help="case folder of a real CT (after 'segment')")] = None,
+    from_ct: Annotated[Path | None, typer.Option("--from-ct", help="case folder of a real CT, after 'segment'")] = None,
     ischaemic: Annotated[str, typer.Option("--ischaemic", help="territory made ischaemic with --from-ct")] = "LAD",
 ) -> None:
     """Make a synthetic heart with both examinations and every truth, or a perfusion study for a real CT."""
@@ -201,7 +201,9 @@ def main(arguments: list[str] | None = None) -> int:
         if show is not None:
             code = _complain(f"{show()} See 'cardiacfusion --help'.", 2)
         else:
-            code = _complain(f"An unexpected error ({type(error).__name__}: {error}); run again with --debug and report it.", 3)
+            code = _complain(
+                f"An unexpected error ({type(error).__name__}: {error}); run again with --debug and report it.", 3
+            )
     if arguments is None:
         sys.exit(code)
     return code

@@ -69,7 +69,8 @@ def _scene() -> Check:
     try:
         version = importlib.metadata.version("slicer-core")
     except importlib.metadata.PackageNotFoundError:
-        return Check("slicer-core", False, "not installed", "pip install 'cardiacfusion[scene]'; without it no scene.mrb and no views", needed=False)  # fmt: skip
+        mend = "pip install 'cardiacfusion[scene]'; without it no scene.mrb and no views"
+        return Check("slicer-core", False, "not installed", mend, needed=False)
     return Check("slicer-core", True, version)
 
 

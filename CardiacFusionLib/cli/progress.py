@@ -40,7 +40,12 @@ def listening(style: ProgressStyle) -> Iterator[Listener]:
     if not console.is_terminal:
         yield _plain_line
         return
-    columns = (TextColumn("{task.description:<14}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[what]}"))
+    columns = (
+        TextColumn("{task.description:<14}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[what]}"),
+    )
     with Progress(*columns, console=console) as bar:
         tasks: dict[str, int] = {}
 
