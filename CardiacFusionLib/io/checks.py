@@ -17,7 +17,7 @@ _FAT_HU = -30.0
 BLOOD_HU = (200.0, 900.0)  # contrast-filled chambers; unenhanced blood is 30-60 HU
 _GRID_MM = 4.0
 _CORE_MM = 8.0  # a voxel deeper than this inside a bright region: chambers and aorta, not bone or stents
-_CORE_ML = 3.0
+_CORE_ML = 10.0
 
 
 def check_ct(volume: Volume) -> None:
