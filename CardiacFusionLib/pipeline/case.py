@@ -120,7 +120,7 @@ def _stages_of(earlier: EarlierCase, keep: bool) -> Given:
 def _read(request: Request, ct_path: Path | None) -> tuple[Examinations, dict[str, dict[str, str]]]:
     paths = {"ct": ct_path, "stress": request.stress, "rest": request.rest}
     inputs = {
-        name: {"file": path.name, "path": os.path.abspath(path), "sha256": sha256_of(path)}
+        name: {"file": path.name, "path": str(path.resolve()), "sha256": sha256_of(path)}
         for name, path in paths.items()
         if path is not None and path.exists()
     }
@@ -201,6 +201,7 @@ def _record(
     clock: StageClock,
 ) -> dict[str, Any]:
     device, reason = choose_device()
+    parameters = {"device": str(device), "device_reason": reason, "landmarks_by_reader": request.landmarks is not None}
     return {
         "software": {"name": "CardiacFusion", "version": __version__, "python": sys.version.split()[0]},
         "note": DISCLAIMER,
@@ -208,11 +209,7 @@ def _record(
         "upto": request.upto,
         "inputs": inputs,
         "weights": _weights(),
-        "parameters": {
-            "device": str(device),
-            "device_reason": reason,
-            "landmarks_by_reader": request.landmarks is not None,
-        },
+        "parameters": parameters,
         "seconds": dict(clock.seconds),
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "pose_confidence": results.pose.confidence if results.pose is not None else None,

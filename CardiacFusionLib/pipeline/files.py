@@ -91,8 +91,10 @@ def _tree(tree: CoronaryTree, folder: Path) -> None:
     columns = ["branch", "position_mm", "diameter_percent", "length_mm", "reference_diameter_mm"]
     columns += ["minimal_diameter_mm", "calcified", "x_lps_mm", "y_lps_mm", "z_lps_mm"]
     rows = [
-        [s.branch, s.position_mm, s.diameter_percent, s.length_mm, s.reference_diameter_mm, s.minimal_diameter_mm]
-        + [s.calcified, *(float(x) for x in s.point_mm)]
+        [
+            *(s.branch, s.position_mm, s.diameter_percent, s.length_mm, s.reference_diameter_mm),
+            *(s.minimal_diameter_mm, s.calcified, *(float(x) for x in s.point_mm)),
+        ]
         for s in tree.stenoses
     ]
     write_table(pd.DataFrame(rows, columns=columns), folder / "stenoses.csv")
