@@ -35,7 +35,7 @@ def starts(length: int, cube: int, stride: int) -> list[int]:
     if length <= cube:
         return [0]
     count = int(np.ceil((length - cube) / stride)) + 1
-    return [int(round(s)) for s in np.linspace(0, length - cube, count)]
+    return [round(s) for s in np.linspace(0, length - cube, count).tolist()]
 
 
 def sliding_probabilities(

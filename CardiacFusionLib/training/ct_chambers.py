@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +24,7 @@ WIDTHS = (8, 24, 48, 96)
 VALIDATION_CASES = 8
 
 
-class CtLabelTask:
+class CtLabelTask(ABC):
     """What the chamber and the wall network share: an image cube in, eight labels out."""
 
     name = "ct_labels"
@@ -40,9 +41,9 @@ class CtLabelTask:
         """A fresh U-Net."""
         return ChamberUNet(1, CT_LABEL_COUNT, self.widths)
 
+    @abstractmethod
     def draw(self, seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Image in HU and labels, both (z, y, x), of one synthetic heart."""
-        raise TypeError(f"{type(self).__name__} draws no hearts; use CtChambers or CtWallsTask")
 
     def sample(self, seed: int) -> Mapping[str, NDArray[Any]]:
         """``image`` (1, z, y, x) normalised, ``labels`` (1, z, y, x)."""

@@ -1,0 +1,184 @@
+"""The heart pose read from chamber labels alone: axis from the left ventricle, roll from where the RV is attached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from CardiacFusionLib.spatial.errors import StageError
+from CardiacFusionLib.spatial.labels import Label
+from CardiacFusionLib.spatial.pose import HeartPose, apply
+from CardiacFusionLib.spatial.volume import Volume
+
+MIN_VENTRICLE_ML = 40.0  # cavity and wall; below this the labels hold no adult left ventricle
+CONTACT_MM = 5.0  # mitral annulus: cavity within this of the left atrium
+TIP_SHARE = 0.004  # share of the ventricle's volume that is called its tip
+LEVELS = (0.35, 0.8)  # heights (0 apex, 1 base) at which the RV is attached to the wall in all hearts
+LEVEL_COUNT = 10
+ANGLES = 180
+RAY_STEP_MM = 1.0
+RAY_MM = 75.0
+RV_REACH_MM = 5.0  # an angle belongs to the septum where the RV begins within this of the epicardium
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """LPS points (n, 3) of what the axis is read from."""
+
+    ventricle: NDArray[np.float64]
+    annulus: NDArray[np.float64]  # cavity surface towards the left atrium; may be empty
+    atrium: NDArray[np.float64]
+    right: NDArray[np.float64]
+
+
+def geometric_pose(labels: Volume) -> HeartPose:
+    """The heart frame of a label volume (uint8 ``Label``; any grid of about 1 to 4 mm).
+
+    Apex: the epicardial tip, farthest from the annulus. Base: the middle of the cavity's contact with the left atrium
+    (without an atrium, of the cavity's far end). RV insertions: ends of the arc over which the RV lies on the wall, as
+    the median over the levels ``LEVELS``. Confidence falls where parts were missing. Raises StageError where there is
+    no ventricle, or no RV to tell the roll from.
+    """
+    parts = _parts(labels)
+    apex, base = _axis(parts)
+    landmarks, roll_trust = _insertions(labels, apex, base, parts)
+    confidence = roll_trust * (1.0 if len(parts.annulus) else 0.6)
+    pose = HeartPose.from_landmarks({"apex": apex, "base": base, **landmarks}, confidence)
+    return pose
+
+
+def _points(labels: Volume, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return apply(labels.index_to_lps, np.argwhere(mask)[:, ::-1].astype(float))
+
+
+def _parts(labels: Volume) -> _Parts:
+    array = labels.array
+    ventricle = (array == Label.LV_CAVITY) | (array == Label.MYOCARDIUM)
+    components, count = ndimage.label(ventricle)
+    if count:
+        sizes = np.bincount(components.ravel())[1:]
+        ventricle = components == int(np.argmax(sizes)) + 1
+    if ventricle.sum() * labels.voxel_volume_ml < MIN_VENTRICLE_ML:
+        raise StageError("reorient", "the labels hold no whole left ventricle; check the CT's field of view.")
+    atrium = array == Label.LEFT_ATRIUM
+    right = array == Label.RV_CAVITY
+    if right.sum() * labels.voxel_volume_ml < 10:
+        raise StageError("reorient", "the right ventricle was not found, so the roll of the heart cannot be told.")
+    cavity = (array == Label.LV_CAVITY) & ventricle
+    if atrium.any():
+        spacing = labels.spacing_mm[::-1]
+        near_atrium = cavity & (ndimage.distance_transform_edt(~atrium, sampling=spacing) <= CONTACT_MM)
+        near_cavity = atrium & (ndimage.distance_transform_edt(~cavity, sampling=spacing) <= CONTACT_MM)
+        annulus = np.concatenate([_points(labels, near_atrium), _points(labels, near_cavity)])
+        # the mean of both sides lies on the valve's plane only if both weigh the same
+        if near_atrium.any() and near_cavity.any():
+            sides = (_points(labels, near_atrium).mean(0), _points(labels, near_cavity).mean(0))
+            annulus = annulus + ((sides[0] + sides[1]) / 2 - annulus.mean(0))
+    else:
+        annulus = np.zeros((0, 3))
+    return _Parts(_points(labels, ventricle), annulus, _points(labels, atrium), _points(labels, right))
+
+
+def _axis(parts: _Parts) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Apex and base in LPS mm."""
+    centre = parts.ventricle.mean(axis=0)
+    if len(parts.annulus) >= 4:
+        base = parts.annulus.mean(axis=0)
+        axis = base - centre
+    else:
+        _, _, rows = np.linalg.svd(parts.ventricle - centre, full_matrices=False)
+        axis = rows[0]
+        towards = parts.atrium.mean(axis=0) if len(parts.atrium) else parts.right.mean(axis=0)
+        axis = axis * np.sign(axis @ (towards - centre) or 1.0)
+        heights = (parts.ventricle - centre) @ axis
+        far = parts.ventricle[heights >= np.quantile(heights, 0.97)]
+        base = far.mean(axis=0)
+    tip_count = max(int(TIP_SHARE * len(parts.ventricle)), 3)
+    apex = centre
+    for _ in range(4):  # the tip is farthest along an axis that itself runs through the tip
+        axis = axis / np.linalg.norm(axis)
+        heights = (parts.ventricle - base) @ axis
+        lowest = np.argpartition(heights, tip_count)[:tip_count]
+        apex = parts.ventricle[lowest].mean(axis=0)
+        apex = apex + axis * (float(heights[lowest].min()) - float(heights[lowest].mean()))
+        axis = base - apex
+    return apex, base
+
+
+def _insertions(
+    labels: Volume, apex: NDArray[np.float64], base: NDArray[np.float64], parts: _Parts
+) -> tuple[dict[str, NDArray[np.float64]], float]:
+    """Both RV insertions in LPS mm and a trust 0..1 (share of levels at which the RV lay on the wall)."""
+    length = float(np.linalg.norm(base - apex))
+    z = (base - apex) / length
+    septal = parts.right.mean(axis=0) - (apex + base) / 2
+    septal = septal - (septal @ z) * z
+    septal = septal / np.linalg.norm(septal)
+    inferior = np.cross(z, -septal)  # +y of the heart frame for x = -septal
+    angles = np.linspace(-np.pi, np.pi, ANGLES, endpoint=False)  # 0 towards the RV, growing towards inferior
+    rays = np.cos(angles)[:, None] * septal + np.sin(angles)[:, None] * inferior
+    radii = np.arange(0.0, RAY_MM, RAY_STEP_MM)
+    offsets = rays[:, None, :] * radii[None, :, None]
+    ends: list[tuple[float, float, float, float, float]] = []
+    for level in np.linspace(*LEVELS, LEVEL_COUNT):
+        middle = _slice_centre(parts.ventricle, apex, z, level * length)
+        index = apply(labels.lps_to_index, middle + offsets)
+        rounded = np.rint(index[..., ::-1]).astype(int)
+        inside = np.all((rounded >= 0) & (rounded < labels.array.shape), axis=-1)
+        rounded = np.clip(rounded, 0, np.array(labels.array.shape) - 1)
+        found = np.where(inside, labels.array[tuple(np.moveaxis(rounded, -1, 0))], 0)
+        arc = _septal_arc(found)
+        if arc is not None:
+            ends.append((level, *arc))
+    if len(ends) < 2:
+        raise StageError("reorient", "the right ventricle does not touch the left, so the roll cannot be told.")
+    table = np.array(ends)
+    height = float(np.median(table[:, 0])) * length
+    middle = _slice_centre(parts.ventricle, apex, z, height)
+    landmarks = {}
+    for name, angle, radius in (("rv_insertion_anterior", 1, 2), ("rv_insertion_inferior", 3, 4)):
+        a, r = float(np.median(table[:, angle])), float(np.median(table[:, radius]))
+        landmarks[name] = middle + r * (np.cos(a) * septal + np.sin(a) * inferior)
+    return landmarks, len(ends) / LEVEL_COUNT
+
+
+def _slice_centre(
+    ventricle: NDArray[np.float64], apex: NDArray[np.float64], z: NDArray[np.float64], height: float
+) -> NDArray[np.float64]:
+    """Middle of the ventricle (cavity and wall) at a height above the apex, LPS mm."""
+    heights = (ventricle - apex) @ z
+    slab = ventricle[np.abs(heights - height) < 4.0]
+    middle = slab.mean(axis=0) if len(slab) else apex + height * z
+    middle = middle + (height - (middle - apex) @ z) * z
+    return np.asarray(middle)
+
+
+def _septal_arc(found: NDArray[np.generic]) -> tuple[float, float, float, float] | None:
+    """Ends of the arc where the RV lies on the wall, from labels along rays (angle, radius).
+
+    Returns (anterior angle, radius, inferior angle, radius) in radians and mm, the anterior end first (negative
+    angles), or None where the RV does not touch the wall here.
+    """
+    wall = (found == Label.LV_CAVITY) | (found == Label.MYOCARDIUM)
+    steps = np.arange(found.shape[1])
+    edge = np.where(wall, steps, -1).max(axis=1)  # last voxel of the ventricle along each ray
+    beyond = (steps[None] > edge[:, None]) & (steps[None] <= edge[:, None] + RV_REACH_MM / RAY_STEP_MM)
+    touching = ((found == Label.RV_CAVITY) & beyond).any(axis=1) & (edge > 0)
+    if touching.sum() < ANGLES // 20:
+        return None
+    doubled = np.concatenate([touching, touching])
+    closed = ndimage.binary_closing(doubled, iterations=ANGLES // 30)  # bridges gaps of about 20 degrees
+    parts, count = ndimage.label(closed)
+    runs = [np.flatnonzero(parts == k) for k in range(1, count + 1)]
+    run = max(runs, key=len)
+    if len(run) > 0.7 * ANGLES:
+        return None
+    first, last = int(run[0]), int(run[-1])
+    step = 2 * np.pi / ANGLES
+    anterior, inferior = -np.pi + first * step, -np.pi + last * step
+    turn = 2 * np.pi * np.round((anterior + inferior) / 2 / (2 * np.pi))
+    radius = (edge + 1) * RAY_STEP_MM
+    return anterior - turn, float(radius[first % ANGLES]), inferior - turn, float(radius[last % ANGLES])
