@@ -34,7 +34,7 @@ def check_ct(volume: Volume) -> None:
             "voxel spacing (millimetres?) and give the whole series."
         )
     check_finite(volume.array, "The CT")
-    values = volume.array.ravel()[:: max(1, volume.array.size // 2_000_000)]
+    values = volume.array.ravel()[:: max(1, volume.array.size // 2_000_000)].astype(np.float64)
     low, fat, high = (float(v) for v in np.percentile(values, (0.0, 5.0, 99.5)))
     if high - low < _CT_RANGE_HU:
         raise BadInputError(
