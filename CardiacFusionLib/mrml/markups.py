@@ -1,0 +1,99 @@
+"""Landmarks, stenoses and coronary centrelines as markups (points in patient LPS)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CardiacFusionLib.mrml.frames import points_lps, points_ras
+from CardiacFusionLib.spatial.tree import Branch, Stenosis
+
+CURVE_STEP_MM = 3.0  # control points of a centreline; the spline between them stays within 0.1 mm of a coronary
+SEVERE_PERCENT = 70.0
+MODERATE_PERCENT = 50.0
+LANDMARK_TITLES = {
+    "apex": "Apex",
+    "base": "Mitral annulus centre",
+    "rv_insertion_anterior": "RV insertion, anterior",
+    "rv_insertion_inferior": "RV insertion, inferior",
+}
+
+
+def add_points(scene: Any, points: Mapping[str, NDArray[np.float64]], name: str) -> Any:
+    """A point list: label -> LPS mm."""
+    node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
+    node.CreateDefaultDisplayNodes()
+    for label, point in points.items():
+        node.AddControlPoint(*points_ras(np.asarray(point)).tolist(), label)
+    return node
+
+
+def add_landmarks(scene: Any, landmarks: Mapping[str, NDArray[np.float64]], name: str) -> Any:
+    """The pose's landmarks; each point's description keeps the library's name, its label is for readers."""
+    titled = {LANDMARK_TITLES.get(key, key): value for key, value in landmarks.items()}
+    node = add_points(scene, titled, name)
+    for index, key in enumerate(landmarks):
+        node.SetNthControlPointDescription(index, key)
+    display = node.GetDisplayNode()
+    display.SetSelectedColor(0.35, 0.85, 0.95)
+    display.SetGlyphScale(2.0)
+    display.SetTextScale(2.5)
+    return node
+
+
+def landmarks_of(node: Any) -> dict[str, NDArray[np.float64]]:
+    """Library name -> LPS mm of the landmarks of a point list (undefined points left out)."""
+    found: dict[str, NDArray[np.float64]] = {}
+    for index in range(node.GetNumberOfControlPoints()):
+        if node.GetNthControlPointPositionStatus(index) == node.PositionDefined:
+            name = node.GetNthControlPointDescription(index) or node.GetNthControlPointLabel(index)
+            found[name] = points_lps(np.array(node.GetNthControlPointPosition(index)))
+    return found
+
+
+def add_stenoses(scene: Any, stenoses: Sequence[Stenosis], name: str) -> Any:
+    """Markers at the narrowest places, labelled with branch and per cent."""
+    node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
+    node.CreateDefaultDisplayNodes()
+    for stenosis in stenoses:
+        label = f"{stenosis.branch} {stenosis.diameter_percent:.0f} %"
+        node.AddControlPoint(*points_ras(stenosis.point_mm).tolist(), label)
+    node.SetLocked(True)
+    display = node.GetDisplayNode()
+    display.SetGlyphTypeFromString("Sphere3D")
+    display.SetSelectedColor(1.0, 0.92, 0.2)
+    display.SetGlyphScale(3.0)
+    display.SetTextScale(4.0)
+    return node
+
+
+def thinned(branch: Branch, step_mm: float = CURVE_STEP_MM) -> NDArray[np.float64]:
+    """Points (n, 3) of a branch about ``step_mm`` apart, both ends kept."""
+    count = max(2, round(branch.length_mm / step_mm) + 1)
+    at = np.linspace(0.0, branch.length_mm, count)
+    return np.stack([np.interp(at, branch.arc_mm, branch.points_mm[:, axis]) for axis in range(3)], axis=1)
+
+
+def add_centreline(scene: Any, branch: Branch, name: str, colour: tuple[float, float, float]) -> Any:
+    """A branch (LPS) as a curve through its thinned points."""
+    import vtk
+    from vtk.util import numpy_support
+
+    node = scene.AddNewNodeByClass("vtkMRMLMarkupsCurveNode", name)
+    node.CreateDefaultDisplayNodes()
+    points = vtk.vtkPoints()
+    points.SetData(numpy_support.numpy_to_vtk(np.ascontiguousarray(points_ras(thinned(branch))), deep=True))
+    node.SetControlPointPositionsWorld(points)
+    node.SetLocked(True)
+    display = node.GetDisplayNode()
+    display.SetSelectedColor(*colour)
+    display.SetColor(*colour)
+    display.SetPointLabelsVisibility(False)
+    display.SetPropertiesLabelVisibility(False)
+    display.SetGlyphScale(0.4)
+    display.SetVisibility3D(False)  # the tube shows it there
+    display.SetVisibility2D(False)
+    return node

@@ -1,0 +1,62 @@
+"""Data frames and findings as table nodes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from CardiacFusionLib.fusion.result import Finding
+    from CardiacFusionLib.spatial.tree import Stenosis
+
+
+def add_table(scene: Any, frame: pd.DataFrame, name: str) -> Any:
+    """A table node with one column a data-frame column: numbers as doubles (NaN kept), everything else as text."""
+    import vtk
+    from vtk.util import numpy_support
+
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
+    was = node.StartModify()
+    for column in frame.columns:
+        series = frame[column]
+        if pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series):
+            values = numpy_support.numpy_to_vtk(series.to_numpy(dtype=np.float64, na_value=np.nan), deep=True)
+        else:
+            values = vtk.vtkStringArray()
+            for value in series:
+                values.InsertNextValue("" if value is None else str(value))
+        values.SetName(str(column))
+        node.AddColumn(values)
+    node.EndModify(was)
+    return node
+
+
+def findings_frame(findings: tuple[Finding, ...]) -> pd.DataFrame:
+    """One row a finding."""
+    return pd.DataFrame(
+        {
+            "kind": [f.kind for f in findings],
+            "vessel": [f.vessel or "" for f in findings],
+            "finding": [f.sentence for f in findings],
+            "confidence": [float(f.confidence) for f in findings],
+            "segments": [" ".join(str(s) for s in f.segments) for f in findings],
+        }
+    )
+
+
+def stenoses_frame(stenoses: tuple[Stenosis, ...]) -> pd.DataFrame:
+    """One row a narrowing, worst first."""
+    rows = sorted(stenoses, key=lambda s: -s.diameter_percent)
+    return pd.DataFrame(
+        {
+            "branch": [s.branch for s in rows],
+            "diameter_percent": [float(s.diameter_percent) for s in rows],
+            "position_mm": [float(s.position_mm) for s in rows],
+            "length_mm": [float(s.length_mm) for s in rows],
+            "reference_diameter_mm": [float(s.reference_diameter_mm) for s in rows],
+            "minimal_diameter_mm": [float(s.minimal_diameter_mm) for s in rows],
+            "calcified": ["yes" if s.calcified else "no" for s in rows],
+        }
+    )

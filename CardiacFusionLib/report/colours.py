@@ -1,0 +1,95 @@
+"""One perfusion colour table, its ranges and its units, for every picture of a case.
+
+The table rises in lightness all the way (low flow dark violet, high flow pale yellow), so that it reads the same in
+grey print and for colour-blind readers, and a perfusion defect stays the darkest part of the wall.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CardiacFusionLib.perfusion.result import MAP_UNITS, PerfusionMaps
+
+TABLE_SIZE = 256
+TABLE_NAME = "CardiacFusion perfusion"
+NO_DATA_RGB = (0.62, 0.62, 0.65)
+# sRGB at equal steps of the range, chosen so that CIE lightness rises at every step
+_STOPS = np.array(
+    [
+        [46, 8, 84],
+        [62, 28, 130],
+        [58, 64, 166],
+        [38, 104, 178],
+        [20, 142, 168],
+        [34, 174, 136],
+        [110, 200, 92],
+        [196, 218, 64],
+        [252, 240, 120],
+    ]
+)
+MBF_RANGE = (0.0, 3.0)  # mL/min/g; normal stress flow is about 2.2-2.3 (PMC7706884), normal rest flow about 1.1
+MPR_RANGE = (0.0, 4.0)  # stress/rest; below about 2 is commonly called reduced
+
+VESSEL_RGB = {"LAD": (0.86, 0.22, 0.27), "LCx": (0.95, 0.62, 0.15), "RCA": (0.25, 0.45, 0.85)}
+TITLES = {
+    "mbf": "Myocardial blood flow",
+    "mpr": "Perfusion reserve (stress/rest)",
+    "upslope": "Relative upslope",
+    "peak": "Peak concentration",
+    "time_to_peak": "Time to peak",
+}
+
+
+def perfusion_table() -> NDArray[np.float64]:
+    """The shared colour table, (256, 3) sRGB in 0..1."""
+    at = np.linspace(0.0, 1.0, len(_STOPS))
+    to = np.linspace(0.0, 1.0, TABLE_SIZE)
+    return np.stack([np.interp(to, at, _STOPS[:, c] / 255.0) for c in range(3)], axis=1)
+
+
+def colours_of(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
+    """sRGB (..., 3) in 0..1 of values on the shared table; NaN becomes ``NO_DATA_RGB``."""
+    values = np.asarray(values, dtype=float)
+    share = np.clip((np.nan_to_num(values) - low) / (high - low), 0.0, 1.0)
+    colours = perfusion_table()[np.rint(share * (TABLE_SIZE - 1)).astype(int)]
+    colours[~np.isfinite(values)] = NO_DATA_RGB
+    return colours
+
+
+def text_on(rgb: tuple[float, float, float]) -> str:
+    """'white' or 'black', whichever reads better on a background of that sRGB colour (Rec. 709 luma)."""
+    return "white" if float(np.dot(rgb, (0.2126, 0.7152, 0.0722))) < 0.5 else "black"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How one quantity is coloured: its range, unit and title."""
+
+    quantity: str
+    low: float
+    high: float
+    unit: str
+    title: str
+
+    @property
+    def legend(self) -> str:
+        """Title for a colour bar, with the unit where there is one."""
+        return f"{self.title} ({self.unit})" if self.unit not in ("", "1") else self.title
+
+
+def scale_of(maps: PerfusionMaps, quantity: str) -> Scale:
+    """The scale of one map: fixed for absolute flow and reserve, from the data (0 to 98th percentile) otherwise."""
+    unit = maps.units.get(quantity, MAP_UNITS.get(quantity, ""))
+    title = TITLES.get(quantity, quantity.replace("_", " ").capitalize())
+    if quantity == "mpr":
+        return Scale(quantity, *MPR_RANGE, unit, title)
+    if quantity == "mbf" and not maps.relative:
+        return Scale(quantity, *MBF_RANGE, unit, title)
+    values = maps.maps[quantity][np.isfinite(maps.maps[quantity])] if quantity in maps.maps else np.array([])
+    high = float(np.percentile(values, 98)) if values.size else 1.0
+    if quantity == "mbf":
+        return Scale(quantity, 0.0, max(high, 1e-3), "relative", "Relative blood flow")
+    return Scale(quantity, 0.0, max(high, 1e-3), unit, title)
