@@ -8,8 +8,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from CardiacFusionLib.spatial.resample import resample_to
+from CardiacFusionLib.spatial.volume import Volume
+
 if TYPE_CHECKING:
     from torch import nn
+
+AIR_HU = -1024.0
+
+
+def coarse_image(ct: Volume, grid: Volume) -> Volume:
+    """The CT averaged down and read on ``grid`` (HU; air beyond the CT).
+
+    Whole blocks of voxels are averaged first: reading single fine voxels would pass all their noise on.
+    """
+    import SimpleITK as sitk
+
+    image = sitk.Cast(ct.to_sitk(), sitk.sitkFloat32)
+    factors = [max(int(grid.spacing_mm[0] / s), 1) for s in ct.spacing_mm]
+    if max(factors) > 1:
+        image = sitk.BinShrink(image, factors)
+    return resample_to(Volume.from_sitk(image), grid, order=1, outside=AIR_HU)
 
 
 def normalised_hu(hu: NDArray[np.generic]) -> NDArray[np.float32]:

@@ -9,17 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from CardiacFusionLib.models.cubes import normalised_hu, probabilities, sliding_probabilities
+from CardiacFusionLib.models.cubes import AIR_HU, coarse_image, normalised_hu, probabilities, sliding_probabilities
 from CardiacFusionLib.models.loading import entry_of, load
+from CardiacFusionLib.reorientation.refine import CoarseHeart
 from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.labels import Label
-from CardiacFusionLib.spatial.resample import resample_to
 from CardiacFusionLib.spatial.volume import Volume
 
 if TYPE_CHECKING:
     from torch import nn
 
-AIR_HU = -1024.0
 MARGIN_VOXELS = 1
 LV_FOUND_ML = 25.0  # cavity and wall together; the smallest adult left ventricles are above 80 ml
 # where the second look is centred about the first: averaging a few shifted looks steadies the labels
@@ -37,22 +36,8 @@ def lps_grid(ct: Volume, spacing_mm: float) -> Volume:
     return Volume(np.zeros(tuple(size[::-1]), np.uint8), (spacing_mm,) * 3, tuple(low), np.eye(3))
 
 
-def coarse_image(ct: Volume, grid: Volume) -> Volume:
-    """The CT averaged down and read on ``grid`` (HU; air beyond the CT).
-
-    Whole blocks of voxels are averaged first: reading single fine voxels would pass all their noise on.
-    """
-    import SimpleITK as sitk
-
-    image = sitk.Cast(ct.to_sitk(), sitk.sitkFloat32)
-    factors = [max(int(grid.spacing_mm[0] / s), 1) for s in ct.spacing_mm]
-    if max(factors) > 1:
-        image = sitk.BinShrink(image, factors)
-    return resample_to(Volume.from_sitk(image), grid, order=1, outside=AIR_HU)
-
-
-def label_heart(ct: Volume, progress: Callable[[float, str], None] | None = None) -> Volume:
-    """Labels (uint8 ``Label``) of the heart in a CT on a 2 mm grid with axes along patient LPS.
+def label_heart(ct: Volume, progress: Callable[[float, str], None] | None = None) -> CoarseHeart:
+    """Chamber probabilities about the heart (4 mm) and labels (2 mm), on grids with axes along patient LPS.
 
     ``ct`` is a contrast-enhanced CT in HU with any axes. Raises StageError where no heart is found.
     """
@@ -68,7 +53,9 @@ def label_heart(ct: Volume, progress: Callable[[float, str], None] | None = None
     if progress:
         progress(0.6, "labelling the chambers")
     fine, corner = _looks(network, normal, centre, cube, outside)
-    return _labels(fine, corner, image)
+    origin = image.index_to_lps[:3, :3] @ corner[::-1].astype(float) + image.index_to_lps[:3, 3]
+    grid = Volume(np.zeros(fine.shape[1:], np.uint8), image.spacing_mm, tuple(origin), np.eye(3))
+    return CoarseHeart(fine, grid, fine_labels(fine, grid))
 
 
 def _heart_centre(found: NDArray[np.float32], spacing_mm: float) -> NDArray[np.float64]:
@@ -114,14 +101,16 @@ def _cube_at(first: NDArray[np.int64], side: int) -> tuple[slice, ...]:
     return tuple(slice(int(a), int(a) + side) for a in first)
 
 
-def _labels(found: NDArray[np.float32], corner: NDArray[np.int64], image: Volume) -> Volume:
-    """Probabilities interpolated to ``FINE_MM``, the likeliest label taken, small islands of each label dropped."""
-    factor = round(image.spacing_mm[0] / FINE_MM)
-    origin = image.index_to_lps[:3, :3] @ corner[::-1].astype(float) + image.index_to_lps[:3, 3]
-    fine = np.stack([ndimage.zoom(p, factor, order=1, mode="nearest", grid_mode=True) for p in found])
+def fine_labels(probabilities: NDArray[np.float32], grid: Volume, spacing_mm: float = FINE_MM) -> Volume:
+    """Probabilities (label, z, y, x) interpolated to a finer grid of the same axes, the likeliest label taken, small
+    islands of each label dropped."""
+    factor = round(grid.spacing_mm[0] / spacing_mm)
+    fine = np.stack([ndimage.zoom(p, factor, order=1, mode="nearest", grid_mode=True) for p in probabilities])
     labels = keep_largest(fine.argmax(axis=0).astype(np.uint8))
-    shift = (FINE_MM - image.spacing_mm[0]) / 2  # a fine voxel's centre lies inside the coarse one
-    return Volume(labels, (FINE_MM,) * 3, tuple(origin + shift), np.eye(3))
+    spacing = np.asarray(grid.spacing_mm) / factor
+    # the first fine voxel's centre lies inside the first coarse voxel
+    origin = np.asarray(grid.origin_mm) + grid.direction @ ((spacing - np.asarray(grid.spacing_mm)) / 2)
+    return Volume(labels, tuple(spacing), tuple(origin), grid.direction)
 
 
 def keep_largest(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
