@@ -1,0 +1,182 @@
+"""Chambers and wall of the reoriented CT at about 1 mm, and the heart's pose refined on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from CardiacFusionLib.models.cubes import AIR_HU, coarse_image, normalised_hu, sliding_probabilities
+from CardiacFusionLib.models.loading import entry_of, load
+from CardiacFusionLib.reorientation.result import Reorientation
+from CardiacFusionLib.spatial.errors import StageError
+from CardiacFusionLib.spatial.label_pose import geometric_pose
+from CardiacFusionLib.spatial.labels import CT_LABEL_COUNT, Label
+from CardiacFusionLib.spatial.pose import HeartPose, axis_angle_deg, roll_angle_deg
+from CardiacFusionLib.spatial.quality import Flag, Level, Quality
+from CardiacFusionLib.spatial.resample import heart_grid, resample_to
+from CardiacFusionLib.spatial.volume import Volume
+from CardiacFusionLib.walls.result import CtWalls
+
+if TYPE_CHECKING:
+    from torch import nn
+
+STAGE = "segment"
+# the part of the heart frame that is labelled, mm: (x, y, z) from the RV's far side to the lateral wall, from the
+# pulmonary trunk to behind the left atrium, from below the apex to the ascending aorta 5 cm above its valve
+LOW_MM = np.array([-104.0, -88.0, -76.0])
+HIGH_MM = np.array([72.0, 80.0, 108.0])
+FINE_MM = 1.0
+# the part the wall network labels by itself; beyond it only the chamber network's labels are to be had
+NET_LOW_MM = np.array([-84.0, -68.0, -76.0])
+NET_HIGH_MM = np.array([60.0, 68.0, 76.0])
+BLEND_MM = 12.0  # over this depth the wall network's labels take over from the coarse ones
+AXIS_LIMIT_DEG, ROLL_LIMIT_DEG = 10.0, 15.0
+
+
+def segment_ct(
+    ct: Volume, reorientation: Reorientation, progress: Callable[[float, str], None] | None = None
+) -> CtWalls:
+    """Labels of a CT (HU) on an upright 1 mm grid about the heart, and the pose with landmarks read from them.
+
+    The wall network works on 2 mm; its probabilities are interpolated before the likeliest label is taken, so that
+    borders fall between voxels. A first look in the given frame refines the frame, the second is final. Where the
+    refined frame strays from the given one beyond the limits, the given one stays and a flag says so.
+    """
+    network, entry = load("ct_walls"), entry_of("ct_walls")
+    cube, spacing = int(entry.input["cube"]), float(entry.input["spacing_mm"])
+    start = reorientation.pose
+    first = _upright_labels(network, ct, reorientation.labels, start, cube, spacing)
+    if progress:
+        progress(0.4, "refining the landmarks")
+    pose, flags = _refined(first, start)
+    final = first if pose is start else _upright_labels(network, ct, reorientation.labels, pose, cube, spacing)
+    if progress:
+        progress(0.8, "drawing the wall at 1 mm")
+    labels = _cleaned(_fine_labels(*final))
+    if progress:
+        progress(1.0, "CT wall segmented")
+    return CtWalls(labels, pose, Quality.of(flags) + _plausible(labels))
+
+
+def _grid(pose: HeartPose, low: NDArray[np.float64], high: NDArray[np.float64], spacing_mm: float) -> Volume:
+    shape = np.rint((high - low) / spacing_mm).astype(int)
+    middle = (low + high) / 2
+    return heart_grid(pose, (int(shape[2]), int(shape[1]), int(shape[0])), spacing_mm, tuple(middle))
+
+
+def _upright_labels(
+    network: nn.Module, ct: Volume, coarse: Volume, pose: HeartPose, cube: int, spacing_mm: float
+) -> tuple[NDArray[np.float32], Volume]:
+    """Probabilities (label, z, y, x) on the network's spacing over the whole region, and their grid."""
+    grid = _grid(pose, LOW_MM, HIGH_MM, spacing_mm)
+    found = np.empty((CT_LABEL_COUNT, *grid.array.shape), np.float32)
+    for label in Label:
+        mask = coarse.with_array((coarse.array == label).astype(np.float32))
+        found[label] = resample_to(mask, grid, outside=1.0 if label is Label.BACKGROUND else 0.0).array
+    image = coarse_image(ct, grid)
+    first = np.rint((NET_LOW_MM - LOW_MM) / spacing_mm).astype(int)[::-1]
+    last = np.rint((NET_HIGH_MM - LOW_MM) / spacing_mm).astype(int)[::-1]
+    here = tuple(slice(int(a), int(b)) for a, b in zip(first, last))
+    outside = float(normalised_hu(np.array([AIR_HU]))[0])
+    sharp = sliding_probabilities(network, normalised_hu(image.array[here]), cube, cube // 2, outside)
+    weight = _blend(sharp.shape[1:], spacing_mm)
+    region = (slice(None), *here)
+    found[region] = found[region] * (1 - weight) + sharp * weight
+    return found, grid
+
+
+def _blend(shape: tuple[int, ...], spacing_mm: float) -> NDArray[np.float32]:
+    """1 inside, falling to 0 at the faces over ``BLEND_MM``."""
+    distances = []
+    for n in shape:
+        steps = np.arange(n, dtype=np.float32)
+        distances.append(np.minimum(steps + 0.5, n - 0.5 - steps) * spacing_mm / BLEND_MM)
+    z, y, x = np.ix_(*distances)
+    return np.clip(np.minimum(np.minimum(z, y), x), 0.0, 1.0).astype(np.float32)
+
+
+def _fine_labels(found: NDArray[np.float32], grid: Volume) -> Volume:
+    """The likeliest label after interpolation to ``FINE_MM``; one label at a time, to spare memory."""
+    factor = round(grid.spacing_mm[0] / FINE_MM)
+    labels: NDArray[np.uint8] | None = None
+    best: NDArray[np.float32] | None = None
+    for label, one in enumerate(found):
+        fine = ndimage.zoom(one, factor, order=1, mode="nearest", grid_mode=True)
+        if labels is None or best is None:
+            labels, best = np.full(fine.shape, label, np.uint8), fine
+            continue
+        better = fine > best
+        labels[better] = label
+        np.maximum(best, fine, out=best)
+    assert labels is not None  # there are always labels
+    spacing = grid.spacing_mm[0] / factor
+    origin = np.asarray(grid.origin_mm) + grid.direction @ np.full(3, (spacing - grid.spacing_mm[0]) / 2)
+    return Volume(labels, (spacing,) * 3, tuple(origin), grid.direction)
+
+
+def _refined(first: tuple[NDArray[np.float32], Volume], start: HeartPose) -> tuple[HeartPose, list[Flag]]:
+    """The pose read from the labels of the first look, or ``start`` with a flag where that cannot be right."""
+    found, grid = first
+    labels = grid.with_array(found.argmax(axis=0).astype(np.uint8))
+    try:
+        pose = geometric_pose(_cleaned(labels))
+    except StageError as error:
+        reason = f"The landmarks could not be refined on the wall labels ({error}); the first pose is kept."
+        return start, [Flag(STAGE, "landmarks_kept", Level.DOUBTFUL, reason)]
+    axis, roll = axis_angle_deg(start, pose), abs(roll_angle_deg(start, pose))
+    if axis > AXIS_LIMIT_DEG or roll > ROLL_LIMIT_DEG:
+        reason = (
+            f"Landmarks on the wall labels differ from the first pose by {axis:.0f} degrees of the long axis and "
+            f"{roll:.0f} degrees of roll; the first pose is kept. Check the axes."
+        )
+        return start, [Flag(STAGE, "landmarks_kept", Level.DOUBTFUL, reason)]
+    return pose, []
+
+
+def _cleaned(labels: Volume) -> Volume:
+    """Islands dropped: the ventricle's parts not joined to the largest, and specks of every other label.
+
+    Holes inside the ventricle that no label claimed become wall.
+    """
+    array = labels.array.astype(np.uint8)
+    ventricle = np.isin(array, (Label.LV_CAVITY, Label.MYOCARDIUM))
+    kept = _largest(ventricle)
+    array[ventricle & ~kept] = Label.BACKGROUND
+    cavity = array == Label.LV_CAVITY
+    array[cavity & ~_largest(cavity)] = Label.MYOCARDIUM
+    holes = ndimage.binary_fill_holes(kept) & (array == Label.BACKGROUND)
+    array[holes] = Label.MYOCARDIUM
+    for label in (Label.RV_CAVITY, Label.LEFT_ATRIUM, Label.RIGHT_ATRIUM, Label.AORTA, Label.PULMONARY_TRUNK):
+        mask = array == label
+        array[mask & ~_largest(mask, 0.15)] = Label.BACKGROUND
+    return labels.with_array(array)
+
+
+def _largest(mask: NDArray[np.bool_], share: float = 1.0) -> NDArray[np.bool_]:
+    """Connected parts of at least ``share`` of the largest part's size."""
+    parts, count = ndimage.label(mask)
+    if count <= 1:
+        return mask
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    return np.asarray((sizes >= share * sizes.max())[parts] & mask)
+
+
+def _plausible(labels: Volume) -> Quality:
+    """Flags on the volumes of the final labels (adult ranges as in the reorientation)."""
+    flags = []
+    for label, (low, high) in {
+        Label.LV_CAVITY: (40, 350),
+        Label.MYOCARDIUM: (50, 320),
+        Label.RV_CAVITY: (40, 400),
+    }.items():
+        value = float((labels.array == label).sum()) * labels.voxel_volume_ml
+        if not low <= value <= high:
+            name = label.name.lower().replace("_", " ")
+            reason = f"The CT's {name} measures {value:.0f} ml, outside {low}-{high} ml."
+            flags.append(Flag(STAGE, f"{label.name.lower()}_volume", Level.DOUBTFUL, reason))
+    return Quality.of(flags)
