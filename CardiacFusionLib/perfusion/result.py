@@ -17,8 +17,26 @@ MAP_UNITS = {"upslope": "1", "peak": "mmol/L", "time_to_peak": "s", "mbf": "mL/m
 
 
 @dataclass(frozen=True)
+class Motion:
+    """In-plane motion of the heart, frame by frame, and what is left of it after correction.
+
+    ``shift_mm`` (t, slice, 2), order (x, y): where the heart lies in a frame, relative to its reference position, along
+    the image's own axes; the corrected frame at p shows the acquired frame at p + shift (+ displacement).
+    ``displacement_mm`` (t, slice, 2, y, x): the non-rigid rest, on the corrected grid. ``residual_mm`` (slice,): root
+    mean square shift still found between corrected frames and their guide images. ``similarity`` (t, slice):
+    correlation of each corrected frame with its guide (1 = identical); a low one moved through the plane or was lost.
+    """
+
+    shift_mm: NDArray[np.float32]
+    displacement_mm: NDArray[np.float32] | None
+    residual_mm: NDArray[np.float64]
+    similarity: NDArray[np.float64]
+    quality: Quality = field(default_factory=Quality)
+
+
+@dataclass(frozen=True)
 class Aif:
-    """Arterial input function. ``curve`` (t,) in mmol/L (or relative signal), ``times_s`` (t,), frame indices by rule."""
+    """Arterial input function: ``curve`` (t,) in mmol/L (or relative signal), ``times_s`` (t,), frames by rule."""
 
     curve: NDArray[np.float64]
     times_s: NDArray[np.float64]
@@ -40,7 +58,7 @@ class PerfusionMaps:
 
 @dataclass(frozen=True)
 class Perfusion:
-    """One state (stress or rest), quantified. ``segments``: one row an AHA segment (columns in ``Docs/perfusion.md``)."""
+    """One state (stress or rest), quantified. ``segments``: a row an AHA segment (columns: ``Docs/perfusion.md``)."""
 
     series: Series  # motion-corrected
     walls: CmrWalls
@@ -48,3 +66,6 @@ class Perfusion:
     maps: PerfusionMaps
     segments: pd.DataFrame
     quality: Quality = field(default_factory=Quality)
+    curves: pd.DataFrame | None = None  # columns time_s, aif and segment numbers as text; concentration (or relative)
+    motion: Motion | None = None
+    segment_labels: NDArray[np.int8] | None = None  # (slice, y, x) AHA segment, 0 outside the wall

@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from CardiacFusionLib.spatial.errors import BadInputError
 
-# Native T1 before contrast and relaxivity: near 1.5-3 T means for blood and myocardium (SCMR mapping consensus,
-# Messroghli 2017, J Cardiovasc Magn Reson 19:75) and for macrocyclic agents in blood (Rohrer 2005, Invest Radiol 40:715).
+# Native T1 before contrast and relaxivity: round values between the 1.5 T and 3 T means of blood and myocardium
+# (Messroghli 2017, J Cardiovasc Magn Reson 19:75) and of common agents (Rohrer 2005, Invest Radiol 40:715).
 T1_BLOOD_MS = 1650.0
 T1_MYOCARDIUM_MS = 1050.0
 RELAXIVITY_PER_MMOL_S = 4.5  # L / (mmol s)
@@ -49,7 +49,7 @@ def sr_flash_signal(
     """Signal of saturation-recovery FLASH for M0 = 1, of any shape of ``t1_ms``.
 
     ``ti_ms``: from the saturation pulse to the k-space centre. ``tr_ms``: between FLASH pulses. Where the pulses before
-    the centre do not fit into TI, as many as fit are taken. Raises BadInputError on times or angles that no scanner has.
+    the centre do not fit into TI, as many as fit are taken. Raises BadInputError on values that no scanner has.
     """
     n = pulses_that_fit(ti_ms, tr_ms, flip_deg, pulses_before_centre)
     t1 = np.asarray(t1_ms, dtype=np.float64)
