@@ -31,8 +31,8 @@ def write_nrrd(
     """Write ``array`` (C order, slowest axis first) as a gzip-encoded NRRD in LPS.
 
     ``axes_mm`` and ``kinds`` stand in NRRD order, **fastest axis first**; an axis that is not in space (list, time)
-    has None. ``extra_fields`` are whole header lines; ``key_values`` become ``key:=value`` pairs. The same data gives
-    the same bytes: neither header nor compression carries a date.
+    has None. ``extra_fields`` are whole header lines; ``key_values`` become ``key:=value`` pairs and must be ASCII
+    without backslash or line end. The same data gives the same bytes: neither header nor compression carries a date.
     """
     data = np.ascontiguousarray(array)
     little = data.astype(data.dtype.newbyteorder("<"), copy=False)
@@ -50,7 +50,9 @@ def write_nrrd(
         *extra_fields,
     ]
     for key, value in (key_values or {}).items():
-        lines.append(f"{key}:=" + value.replace("\\", "\\\\").replace("\n", "\\n"))
+        if not value.isascii() or "\\" in value or "\n" in value:
+            raise ValueError(f"{key}: readers disagree on how to decode this value; quote it first")
+        lines.append(f"{key}:={value}")
     packer = zlib.compressobj(6, zlib.DEFLATED, 31)  # 31: gzip framing, whose date field zlib leaves at zero
     with path.open("wb") as out:
         out.write(("\n".join(lines) + "\n\n").encode())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 import nrrd
 import numpy as np
@@ -29,6 +31,8 @@ from CardiacFusionLib.spatial.volume import Vector3
 
 SEQ_NRRD = ".seq.nrrd"
 _KEY = "CardiacFusion series"
+_PLAIN = ' {}[]:,"'  # left readable in the header; all else that is not a letter or number is percent-encoded
+_SAME_PLACE_MM = 0.05  # NIfTI keeps its geometry in 32-bit floats
 _NON_SPACE = ("list", "time", "vector", "scalar")
 
 
@@ -73,6 +77,45 @@ def _poses_of_grid(
     )
 
 
+def _same_grid(poses: tuple[SlicePose, ...], grid_poses: tuple[SlicePose, ...]) -> bool:
+    """Whether slice positions belong to the grid of the image they stand beside."""
+    if len(poses) != len(grid_poses):
+        return False
+    direction, spacing, origin = stack_grid(poses)
+    steps = np.column_stack([direction * np.asarray(spacing), origin])
+    expected, _, start = stack_grid(grid_poses)
+    gap = np.asarray([*grid_poses[0].spacing_mm, grid_poses[0].thickness_mm])
+    if len(grid_poses) > 1:
+        gap[2] = np.linalg.norm(np.subtract(grid_poses[1].origin_mm, grid_poses[0].origin_mm))
+    difference = np.abs(steps - np.column_stack([expected * gap, start]))
+    if len(poses) == 1:  # the side that a single slice's normal points to moves no pixel
+        difference[:, 2] = 0
+    return bool(difference.max() < _SAME_PLACE_MM)
+
+
+def _placed(info: SeriesInfo, grid_poses: tuple[SlicePose, ...], what: str) -> SeriesInfo:
+    """``info`` with poses and times in the order of the image's slices.
+
+    Slicer stores a left-handed stack from its other end and carries the keys of the file along unchanged, so poses are
+    believed only where they fit the image, as they stand or reversed.
+    """
+    slices = len(grid_poses)
+    if info.times_s.ndim == 2 and info.times_s.shape[1] != slices:
+        raise BadInputError(
+            f"{what} has {slices} slices but frame times for {info.times_s.shape[1]}; give one time a frame, or one a "
+            "frame and slice."
+        )
+    if info.poses is None or _same_grid(info.poses, grid_poses):
+        return info
+    if _same_grid(info.poses[::-1], grid_poses):
+        times = info.times_s[:, ::-1] if info.times_s.ndim == 2 else info.times_s
+        return replace(info, poses=info.poses[::-1], times_s=times)
+    raise BadInputError(
+        f"The slice positions noted beside {what} do not fit the image (it was cropped, flipped or resampled); remove "
+        'the "slices" from the sidecar, or give the series as it was exported.'
+    )
+
+
 def _assemble(
     array: NDArray[np.generic],
     grid_poses: tuple[SlicePose, ...],
@@ -81,16 +124,12 @@ def _assemble(
     what: str,
     folder: Path,
 ) -> Series:
-    frames, slices = array.shape[:2]
-    if info.poses is not None and len(info.poses) != slices:
+    frames = array.shape[0]
+    if len(info.times_s) != frames:
         raise BadInputError(
-            f"{what} has {slices} slices but its sidecar gives {len(info.poses)} slice positions; correct the sidecar."
+            f"{what} has {frames} frames but {len(info.times_s)} frame times; give one time a frame, in seconds."
         )
-    if len(info.times_s) != frames or (info.times_s.ndim == 2 and info.times_s.shape[1] != slices):
-        raise BadInputError(
-            f"{what} has {frames} frames of {slices} slices but times of shape {info.times_s.shape}; give one time "
-            "a frame (or one a frame and slice)."
-        )
+    info = _placed(info, grid_poses, what)
     if info.state is not None and info.state != state:
         raise BadInputError(f"{what} is marked as the {info.state} series but was given as {state}; swap the two.")
     aif_frames, aif_pose = None, None
@@ -164,7 +203,10 @@ def _load_seq_nrrd(path: Path) -> tuple[NDArray[np.generic], tuple[SlicePose, ..
 
 def _seq_nrrd_data(header: Mapping[str, Any], axis: int, what: str) -> dict[str, Any]:
     if _KEY in header:
-        return dict(json.loads(header[_KEY]))
+        try:
+            return dict(json.loads(unquote(header[_KEY])))
+        except ValueError as error:
+            raise BadInputError(f"The times and slice positions in {what} are damaged ({error}).") from error
     values = header.get(f"axis {axis} index values")
     if values is None:
         raise BadInputError(
@@ -240,7 +282,7 @@ def _write_frames(
             "DataNodeClassName": "vtkMRMLScalarVolumeNode",
         }
         if data:
-            keys[_KEY] = json.dumps(data, sort_keys=True)
+            keys[_KEY] = quote(json.dumps(data, sort_keys=True), safe=_PLAIN)
         axes = [direction[:, i] * spacing[i] for i in range(3)]
         labels = ['labels: "" "" "" "time"', 'units: "" "" "" "s"']
         kinds = ("domain", "domain", "domain", "list")

@@ -1,0 +1,16 @@
+"""Shared fixtures: where the real data lies, and a reason where it does not."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of real images (``CARDIACFUSION_DATA``, default ``../shared/data`` beside the project)."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("CARDIACFUSION_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set CARDIACFUSION_DATA to the folder that holds it")
+    return folder
