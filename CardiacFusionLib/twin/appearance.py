@@ -1,0 +1,128 @@
+"""How bright every tissue is in one examination, and the smooth fields that keep it from being uniform."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CardiacFusionLib.twin.tissues import TISSUE_COUNT, Tissue
+
+Field = NDArray[np.float32]
+
+# texture of a tissue: which unit-variance field it carries and how many HU one unit is
+RIGHT_HEART = (
+    Tissue.RV_CAVITY, Tissue.RIGHT_ATRIUM, Tissue.SUPERIOR_CAVA, Tissue.INFERIOR_CAVA,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """HU per tissue ``hu`` (TISSUE_COUNT,) and strengths of the fields (HU): mixing of contrast in the right heart,
+    smooth shading everywhere, fine texture, lung vessels; ``streak`` (HU) of beam hardening from the caval vein."""
+
+    hu: NDArray[np.float32]
+    mixing: float
+    left_mixing: float
+    shading: float
+    texture: float
+    lung_vessels: float
+    streak: float
+    streak_phase: float
+
+    @staticmethod
+    def draw(rng: np.random.Generator) -> Appearance:
+        """Ranges of contrast-enhanced cardiac CT at 80-140 kV.
+
+        LV blood 250-600 HU, myocardium 70-190 (first pass; Bamberg 2010), lung -900..-700, fat -110..-60, liver 50-130,
+        cortex up to 900 HU. The right heart goes from washed out to undiluted contrast.
+        """
+        hu = np.zeros(TISSUE_COUNT, np.float32)
+        blood = float(np.clip(rng.normal(400, 90), 220, 650))
+        muscle = float(np.clip(rng.normal(0.27, 0.05) * blood + rng.normal(10, 15), 65, 200))
+        style = rng.choice(3, p=[0.35, 0.4, 0.25])  # flushed with saline, mixed, undiluted contrast
+        right = (rng.uniform(40, 0.6 * blood), rng.uniform(0.55, 1.1) * blood, rng.uniform(1.0, 1.6) * blood)[int(style)]
+        soft = rng.uniform(30, 65)
+        fat = rng.uniform(-112, -65)
+        hu[Tissue.AIR] = -1000
+        hu[[Tissue.SKIN_FAT, Tissue.ABDOMEN_FAT]] = fat + rng.normal(0, 5)
+        hu[[Tissue.MEDIASTINAL_FAT, Tissue.HEART_FAT]] = fat + rng.uniform(0, 18)
+        hu[Tissue.MUSCLE] = soft + rng.uniform(0, 25)
+        hu[Tissue.LUNG] = rng.uniform(-910, -700)
+        hu[Tissue.BONE_CORTEX] = rng.uniform(350, 900)
+        hu[Tissue.BONE_MARROW] = rng.uniform(80, 320)
+        hu[Tissue.CARTILAGE] = rng.uniform(70, 180)
+        hu[Tissue.LIVER] = rng.uniform(50, 130)
+        hu[Tissue.SPLEEN] = rng.uniform(60, 190)
+        hu[Tissue.STOMACH] = rng.uniform(-10, 110)
+        hu[Tissue.GAS] = rng.uniform(-1000, -880)
+        hu[Tissue.PERICARDIUM] = soft
+        hu[Tissue.OESOPHAGUS] = soft + rng.uniform(-10, 15)
+        hu[Tissue.VESSEL_WALL] = soft + rng.uniform(0, 40)
+        hu[Tissue.VALVE] = soft + rng.uniform(20, 60)
+        hu[[Tissue.MYOCARDIUM, Tissue.PAPILLARY]] = muscle
+        hu[Tissue.PAPILLARY] += rng.uniform(0, 30)
+        hu[Tissue.RV_WALL] = muscle + rng.normal(0, 8)
+        hu[Tissue.PAPILLARY_TRABECULA] = 0.5 * (muscle + right)
+        hu[Tissue.LV_CAVITY] = blood
+        atrium = blood + rng.normal(0, 25) + (rng.uniform(0, 120) if rng.random() < 0.2 else 0.0)
+        hu[[Tissue.LEFT_ATRIUM, Tissue.PULMONARY_VEIN]] = atrium
+        hu[Tissue.AORTA] = blood + rng.normal(0, 20) + (rng.uniform(-90, 40) if rng.random() < 0.25 else 0.0)
+        hu[Tissue.RV_CAVITY] = right
+        hu[Tissue.RIGHT_ATRIUM] = right * rng.uniform(0.75, 1.25)
+        hu[Tissue.PULMONARY_TRUNK] = right * rng.uniform(0.85, 1.1) if rng.random() < 0.75 else blood * rng.uniform(0.6, 1)
+        hu[Tissue.SUPERIOR_CAVA] = rng.uniform(0.8, 1.3) * right if style == 0 else rng.uniform(1.0, 2.6) * right
+        hu[Tissue.INFERIOR_CAVA] = rng.uniform(50, 200)
+        hu[Tissue.TABLE] = rng.uniform(-900, -300)
+        hu[Tissue.SPINAL_CANAL] = rng.uniform(20, 45)
+        hu[Tissue.HEPATIC_VEIN] = hu[Tissue.LIVER] + rng.uniform(-20, 50)
+        return Appearance(
+            hu, float(right * (0.05, 0.22, 0.3)[int(style)] * rng.uniform(0.3, 1.5)), float(blood * rng.uniform(0, 0.04)),
+            float(rng.uniform(0, 14)), float(rng.uniform(2, 16)), float(rng.uniform(150, 700)),
+            float((rng.random() < 0.4) * rng.uniform(10, 110)), float(rng.uniform(0, 2 * np.pi)),
+        )  # fmt: skip
+
+    def fields_of(self, tissue: Tissue) -> tuple[tuple[str, float], ...]:
+        """Names of the fields this tissue carries with their strength in HU."""
+        if tissue in RIGHT_HEART:
+            return (("mixing", self.mixing),)
+        if tissue == Tissue.LUNG:
+            return (("vessels", self.lung_vessels),)
+        if tissue == Tissue.PULMONARY_TRUNK:
+            return (("mixing", 0.4 * self.mixing),)
+        if tissue in (Tissue.LEFT_ATRIUM, Tissue.LV_CAVITY):
+            return (("mixing", self.left_mixing),)
+        if tissue in (Tissue.LIVER, Tissue.SPLEEN, Tissue.MUSCLE, Tissue.STOMACH, Tissue.BONE_MARROW):
+            return (("texture", self.texture * (4.0 if tissue in (Tissue.BONE_MARROW, Tissue.STOMACH) else 1.0)),)
+        return ()
+
+
+def smooth_field(
+    rng: np.random.Generator, shape: tuple[int, int, int], spacing: NDArray[np.float64], length_mm: float
+) -> Field:
+    """Unit-variance random field (z, y, x) that varies over about ``length_mm``; ``spacing`` in (z, y, x) order."""
+    knots = [max(int(np.ceil(n * s / length_mm)), 1) + 2 for n, s in zip(shape, spacing, strict=True)]
+    field = rng.standard_normal(knots, dtype=np.float32)
+    for axis, n in enumerate(shape):
+        place = (np.arange(n) * (spacing[axis] / length_mm) + rng.uniform(0, 1)).clip(0, knots[axis] - 1.001)
+        low = place.astype(int)
+        w = (place - low).astype(np.float32)
+        w = w * w * (3 - 2 * w)
+        matrix = np.zeros((n, knots[axis]), np.float32)
+        norm = np.sqrt((1 - w) ** 2 + w**2)
+        matrix[np.arange(n), low] = (1 - w) / norm
+        matrix[np.arange(n), low + 1] = w / norm
+        field = np.moveaxis(np.tensordot(matrix, field, axes=(1, axis)), 0, axis)
+    return np.ascontiguousarray(field, dtype=np.float32)
+
+
+def draw_fields(rng: np.random.Generator, shape: tuple[int, int, int], spacing: NDArray[np.float64]) -> dict[str, Field]:
+    """The fields that :meth:`Appearance.fields_of` names plus "shading", on a grid (z, y, x)."""
+    blobs = 0.7 * smooth_field(rng, shape, spacing, 32.0) + 0.7 * smooth_field(rng, shape, spacing, 14.0)
+    fine = smooth_field(rng, shape, spacing, max(7.0, 1.5 * float(spacing.max())))
+    vessels = np.maximum(fine - 1.35, 0)
+    return {
+        "mixing": np.clip(blobs, -2.2, 2.2), "texture": fine, "vessels": vessels,
+        "shading": smooth_field(rng, shape, spacing, 80.0),
+    }  # fmt: skip

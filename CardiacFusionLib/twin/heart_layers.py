@@ -1,0 +1,104 @@
+"""All layers of the heart in painting order."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from CardiacFusionLib.twin import chambers as c
+from CardiacFusionLib.twin.sdf import Distance, Points, plane, smooth_max, smooth_min, tube
+from CardiacFusionLib.twin.shape import Shape
+from CardiacFusionLib.twin.tissues import Tissue
+
+
+def ventricles_outer(shape: Shape, p: Points) -> tuple[Distance, Distance]:
+    """Outer surface of the LV (cut at the mitral plane) and of the RV with its outflow tract."""
+    base = plane(p, shape.mitral, shape.mitral_normal)
+    lv = smooth_max(c.lv_outer_smooth(shape, p), base, 3.0)
+    rv = c.rv_smooth(shape, p)
+    path, radius = c.outflow_path(shape)
+    out = tube(p, path, radius + shape.rv_wall)
+    # the outflow tract ends at the pulmonary valve
+    normal = path[-1] - path[-2]
+    out = np.maximum(out, plane(p, path[-1], normal / np.linalg.norm(normal)))
+    return lv, smooth_min(rv, out, 12.0)
+
+
+def trabecular_field(shape: Shape, p: Points) -> Distance:
+    """Irregular ridges of the endocardium, about -1..1."""
+    ph = shape.body * 3.1
+    a = np.sin(0.62 * p[:, 0] + 0.35 * p[:, 2] + ph[0]) * np.sin(0.58 * p[:, 1] - 0.30 * p[:, 2] + ph[1])
+    b = np.sin(0.93 * p[:, 1] + 0.42 * p[:, 0] + ph[2]) * np.sin(0.45 * p[:, 2] + 0.7 * p[:, 0] + ph[3])
+    return ((a + b) * 0.6).astype(np.float32)
+
+
+def heart_layers(shape: Shape, p: Points) -> list[c.Layer]:
+    """Layers at points (n, 3) of the material space near the heart, first to last."""
+    wall = np.float32(c.VESSEL_WALL_MM)
+    layers: list[c.Layer] = []
+    lv_outer, rv_outer = ventricles_outer(shape, p)
+    la, ra = c.left_atrium(shape, p), c.right_atrium(shape, p)
+    root = c.aortic_root(shape, p)
+    aorta = smooth_min(root, tube(p, *c.aorta_path(shape)), 4.0)
+    trunk_paths = c.pulmonary_paths(shape)
+    trunk = np.minimum(tube(p, *trunk_paths[0]), tube(p, *trunk_paths[1]))
+    veins = c.venous_paths(shape)
+    svc, ivc = tube(p, *veins["svc"][0]), tube(p, *veins["ivc"][0])
+    pulmonary_veins = np.minimum.reduce([tube(p, *v) for v in veins["veins"]])
+
+    # pericardium: a smooth sack about everything, its fillets filled with fat
+    sack = smooth_min(lv_outer, rv_outer, 30.0)
+    sack = smooth_min(sack, smooth_min(la, ra, 24.0) - 2.0, 26.0)
+    high = plane(p, shape.aortic, shape.lps(0, 0, 1))
+    great = np.maximum(np.minimum(aorta, trunk) - 3.0, high - 48.0)
+    sack = smooth_min(sack, great, 18.0) - np.float32(shape.fat)
+    layers += [(Tissue.PERICARDIUM, sack - 1.3), (Tissue.HEART_FAT, sack)]
+
+    for vein, tissue in ((pulmonary_veins, Tissue.PULMONARY_VEIN), (ivc, Tissue.INFERIOR_CAVA)):
+        layers += [(Tissue.VESSEL_WALL, vein - wall), (tissue, vein)]
+    layers += [(Tissue.VESSEL_WALL, la - wall), (Tissue.LEFT_ATRIUM, la)]
+    layers += [(Tissue.VESSEL_WALL, svc - wall), (Tissue.SUPERIOR_CAVA, svc)]
+    layers += [(Tissue.VESSEL_WALL, ra - wall), (Tissue.RIGHT_ATRIUM, ra)]
+    layers += [(Tissue.VESSEL_WALL, trunk - wall), (Tissue.PULMONARY_TRUNK, trunk)]
+
+    ridges = trabecular_field(shape, p)
+    rv = rv_outer + np.float32(shape.rv_wall)
+    rough = rv + np.float32(0.8 + 1.6 * shape.trabeculae) * np.maximum(ridges - 0.1, 0)
+    layers += [
+        (Tissue.RV_WALL, rv_outer), (Tissue.PAPILLARY_TRABECULA, rv), (Tissue.RV_CAVITY, rough),
+    ]  # fmt: skip
+
+    base = plane(p, shape.mitral, shape.mitral_normal)
+    lvot = c.outflow_lv(shape, p)
+    smooth = smooth_max(c.lv_cavity_smooth(shape, p), base, 1.5)
+    cavity = smooth_min(smooth, lvot, 5.0)
+    layers += [(Tissue.MYOCARDIUM, lv_outer), (Tissue.VESSEL_WALL, lvot - wall), (Tissue.LV_CAVITY, cavity)]
+    # ridges live in the apical half only; papillary muscles never leave the cavity
+    apical = np.clip((shape.lv.base_z - 0.38 * shape.lv.length - p[:, 2]) * np.float32(1 / 12), 0, 1)
+    depth = np.float32(3.2 * shape.trabeculae) * apical * np.maximum(ridges, 0)
+    muscle = np.minimum(c.papillaries(shape, p), -(cavity + depth) + np.float32(0.15) * (1 - apical))
+    layers.append((Tissue.PAPILLARY, np.maximum(np.where(apical > 0, muscle, c.papillaries(shape, p)), cavity + 0.4)))
+    layers += [(Tissue.VESSEL_WALL, np.maximum(aorta - wall, -lvot)), (Tissue.AORTA, aorta)]
+    layers += _valves(shape, p)
+    return layers
+
+
+def _valves(shape: Shape, p: Points) -> list[c.Layer]:
+    """Thin leaflets: the mitral and tricuspid ones as shallow funnels, the aortic one as a closed disc."""
+    layers: list[c.Layer] = []
+    for centre, normal, radius, depth in (
+        (shape.mitral, shape.mitral_normal, shape.mitral_radius, 11.0),
+        (shape.tricuspid, shape.tricuspid_normal, 17.0, 9.0),
+    ):
+        h = plane(p, centre, normal)
+        across = np.linalg.norm(p - centre.astype(np.float32) - h[:, None] * normal.astype(np.float32), axis=1)
+        # open leaflets hang like a funnel from the annulus into the ventricle
+        funnel = np.abs(across - (np.float32(radius) + h * np.float32(0.45)))
+        inside = np.maximum(h - 0.5, -h - np.float32(depth))
+        layers.append((Tissue.VALVE, np.maximum(funnel - 0.6, inside).astype(np.float32)))
+    h = plane(p, shape.aortic, shape.aortic_axis)
+    across = np.linalg.norm(
+        p - shape.aortic.astype(np.float32) - h[:, None] * shape.aortic_axis.astype(np.float32), axis=1
+    )
+    cusp = np.abs(h - 4.0 + across * np.float32(3.0 / shape.aortic_radius)) - 0.5
+    layers.append((Tissue.VALVE, np.maximum(cusp, across - np.float32(shape.aortic_radius)).astype(np.float32)))
+    return layers

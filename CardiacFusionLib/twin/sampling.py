@@ -1,0 +1,111 @@
+"""Training cubes drawn from the twin: one seed, one sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from CardiacFusionLib.spatial.pose import HeartPose
+from CardiacFusionLib.spatial.resample import heart_grid
+from CardiacFusionLib.spatial.volume import Volume
+from CardiacFusionLib.twin.anatomy import Heart
+from CardiacFusionLib.twin.appearance import Appearance, draw_fields
+from CardiacFusionLib.twin.ct import heart_middle
+from CardiacFusionLib.twin.painting import heart_points, paint
+from CardiacFusionLib.twin.placement import draw_ct_pose
+from CardiacFusionLib.twin.scanner import degrade
+
+OUTSIDE_HU = -1024.0
+
+
+@dataclass(frozen=True)
+class CtSample:
+    """One cube: ``image`` (z, y, x) float32 HU, ``labels`` uint8, its geometry, and the true pose with landmarks."""
+
+    image: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+    volume: Volume  # the image with its place in the patient
+    pose: HeartPose
+
+
+def draw_heart(rng: np.random.Generator) -> Heart:
+    """A heart at a random phase of the kind CT is taken at: mostly diastole, sometimes towards systole."""
+    heart = Heart.draw(rng)
+    return heart.at_phase(float(rng.uniform(0, 1))) if rng.random() < 0.25 else heart
+
+
+def ct_training_sample(seed: int, shape: tuple[int, int, int] = (48, 48, 48), spacing_mm: float = 4.0) -> CtSample:
+    """A coarse cube along the patient's axes (tilted by about 3 degrees) with the heart somewhere in it.
+
+    The heart's middle lies off the cube's by 15 mm SD, in three of ten samples by up to 45 mm; the scanner's own field of
+    view often ends inside the cube (then -1024 HU, background).
+    """
+    rng = np.random.default_rng(seed)
+    heart = draw_heart(rng)
+    pose = draw_ct_pose(rng, heart)
+    shift = rng.normal(0, 15, 3) if rng.random() < 0.7 else rng.uniform(-45, 45, 3)
+    tilt = Rotation.from_rotvec(np.deg2rad(rng.normal(0, 3, 3))).as_matrix()
+    half = (np.asarray(shape[::-1], float) - 1) / 2 * spacing_mm
+    origin = heart_middle(pose) + shift - tilt @ half
+    grid = Volume(np.zeros(shape, np.uint8), (spacing_mm,) * 3, tuple(origin), tilt)
+    return _render(heart, pose, grid, rng, crop=True)
+
+
+def ct_heart_frame_sample(
+    seed: int,
+    shape: tuple[int, int, int] = (64, 64, 64),
+    spacing_mm: float = 2.0,
+    pose_error_deg: float = 8.0,
+    pose_error_mm: float = 6.0,
+) -> CtSample:
+    """An upright cube about a disturbed pose (SD of each rotation and shift as given), as the wall network sees it."""
+    rng = np.random.default_rng(seed)
+    heart = draw_heart(rng)
+    pose = draw_ct_pose(rng, heart)
+    error = np.eye(4)
+    error[:3, :3] = Rotation.from_rotvec(np.deg2rad(rng.normal(0, pose_error_deg, 3))).as_matrix()
+    error[:3, 3] = rng.normal(0, pose_error_mm, 3)
+    guess = HeartPose(error @ pose.lps_to_heart)
+    return _render(heart, pose, heart_grid(guess, shape, spacing_mm), rng, crop=False)
+
+
+def _render(heart: Heart, pose: HeartPose, grid: Volume, rng: np.random.Generator, crop: bool) -> CtSample:
+    shape: tuple[int, int, int] = grid.array.shape  # type: ignore[assignment]
+    spacing = np.asarray(grid.spacing_mm, float)[::-1]
+    look = Appearance.draw(rng)
+    heart_from_index = pose.lps_to_heart @ grid.index_to_lps
+    fields = draw_fields(rng, shape, spacing)
+    points = heart_points(heart_from_index, shape)
+    # a cube read from a finer CT by interpolation has sharper or softer edges than its own voxels
+    edge = float(spacing.mean()) * float(rng.uniform(0.4, 1.2))
+    hu, labels = paint(heart.layers(points), shape, look, fields, edge)
+    hu += fields["shading"] * np.float32(look.shading)
+    noise = float(np.clip(rng.lognormal(np.log(16), 0.6), 3, 60))
+    degrade(hu, heart, heart_from_index, spacing, look, rng, noise_hu=noise)
+    if crop:
+        outside = _outside_scan(heart, heart_from_index, shape, rng)
+        hu[outside] = OUTSIDE_HU
+        labels[outside] = 0
+    np.clip(hu, -1024, 3071, out=hu)
+    return CtSample(hu, labels, grid.with_array(hu), pose)
+
+
+def _outside_scan(
+    heart: Heart, heart_from_index: NDArray[np.float64], shape: tuple[int, int, int], rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Voxels (z, y, x) beyond the scan: a box about the heart, sometimes a cylinder in it, in patient axes."""
+    to_patient = np.eye(4)
+    to_patient[:3, :3] = heart.lps_axes.T
+    points = heart_points(to_patient @ heart_from_index, shape)
+    middle = heart.lps_axes.T @ np.array([-12.0, 2.0, 16.0])
+    points -= (middle + rng.normal(0, 8, 3)).astype(np.float32)
+    wide, tall = float(rng.uniform(78, 160)), float(rng.uniform(58, 150))
+    inside = np.abs(points[:, 2]) < tall
+    if rng.random() < 0.4:
+        inside &= points[:, 0] ** 2 + points[:, 1] ** 2 < wide**2
+    else:
+        inside &= (np.abs(points[:, 0]) < wide) & (np.abs(points[:, 1]) < wide)
+    return ~inside.reshape(shape)
