@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class NiftiHeader:
     qform_code: int
     sform_code: int
     sform: NDArray[np.float64]  # (3, 4)
+    byte_count: int  # of the whole uncompressed file
 
 
 def read_header(path: Path) -> NiftiHeader:
@@ -35,7 +37,7 @@ def read_header(path: Path) -> NiftiHeader:
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
             raw = stream.read(_NIFTI2)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise BadInputError(f"{path.name} cannot be read as NIfTI ({error}); copy or export it again.") from error
     for order in "<>":
         if len(raw) >= _NIFTI1 and struct.unpack(order + "i", raw[:4])[0] == _NIFTI1:
@@ -43,23 +45,47 @@ def read_header(path: Path) -> NiftiHeader:
             pixdim = struct.unpack(order + "8f", raw[76:108])
             codes = struct.unpack(order + "2h", raw[252:256])
             rows = struct.unpack(order + "12f", raw[280:328])
+            bits = struct.unpack(order + "h", raw[72:74])[0]
+            start = struct.unpack(order + "f", raw[108:112])[0]
             break
         if len(raw) >= _NIFTI2 and struct.unpack(order + "i", raw[:4])[0] == _NIFTI2:
             dim = struct.unpack(order + "8q", raw[16:80])
             pixdim = struct.unpack(order + "8d", raw[104:168])
             codes = struct.unpack(order + "2i", raw[344:352])
             rows = struct.unpack(order + "12d", raw[400:496])
+            bits = struct.unpack(order + "h", raw[14:16])[0]
+            start = struct.unpack(order + "q", raw[168:176])[0]
             break
     else:
         raise BadInputError(f"{path.name} is not a NIfTI image (its header is damaged or of another format).")
     count = min(max(int(dim[0]), 0), 7)
+    shape = tuple(int(n) for n in dim[1 : count + 1])
     return NiftiHeader(
-        tuple(int(n) for n in dim[1 : count + 1]),
+        shape,
         tuple(float(s) for s in pixdim[1 : count + 1]),
         int(codes[0]),
         int(codes[1]),
         np.asarray(rows, dtype=float).reshape(3, 4),
+        (int(start) if np.isfinite(start) else 0) + int(np.prod(np.maximum(shape, 1), dtype=np.int64)) * bits // 8,
     )
+
+
+def _is_whole(path: Path, expected: int) -> bool:
+    """Whether the file holds all its pixels; ITK reads a torn .nii.gz without complaint and fills up with zeros."""
+    if path.suffix != ".gz":
+        return path.stat().st_size >= expected
+    with path.open("rb") as stream:
+        stream.seek(-4, 2)
+        if struct.unpack("<I", stream.read(4))[0] == expected % 2**32:  # the size that gzip notes at the end
+            return True
+    total = 0  # several gzip members note only the last one's size: count
+    try:
+        with gzip.open(path, "rb") as stream:
+            while chunk := stream.read(1 << 22):
+                total += len(chunk)
+    except (OSError, EOFError, zlib.error):
+        return False
+    return total >= expected
 
 
 def check_header(path: Path) -> NiftiHeader:
@@ -67,6 +93,8 @@ def check_header(path: Path) -> NiftiHeader:
     header = read_header(path)
     if len(header.shape) < 3 or min(header.shape[:2]) < 2:
         raise BadInputError(f"{path.name} has only the size {header.shape}; a three-dimensional image is needed.")
+    if not _is_whole(path, header.byte_count):
+        raise BadInputError(f"{path.name} is cut short or damaged; copy or download it again.")
     spacing = np.abs(header.spacing[:3])
     if not np.all(np.isfinite(spacing)) or np.any(spacing <= 0):
         raise BadInputError(
