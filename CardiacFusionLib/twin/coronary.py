@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator, make_interp_spline
 from scipy.ndimage import gaussian_filter1d
 
-from CardiacFusionLib.spatial.aha import insertion_angle_deg
 from CardiacFusionLib.spatial.tree import Branch, CoronaryTree
 from CardiacFusionLib.twin.anatomy import Heart
+from CardiacFusionLib.twin.coronary_bed import GROOVE_LEVELS, AvRing, groove_angles, lifted, lv_surface
 from CardiacFusionLib.twin.plaque import add_plaques
 
 Points = NDArray[np.float64]
@@ -57,134 +57,140 @@ def draw_tree(heart: Heart, rng: np.random.Generator, kind: str = "normal") -> C
     flow-limiting stenosis), "microvascular" (as normal). Deterministic for one state of ``rng``.
     """
     dominance = str(rng.choice([d for d, _ in DOMINANCE], p=[share for _, share in DOMINANCE]))
-    courses = _left_courses(heart, rng, dominance) + _right_courses(heart, rng, dominance)
+    bed = _Bed(heart)
+    courses = _left_courses(bed, rng, dominance) + _right_courses(bed, rng, dominance)
     scale = rng.normal(1.0, 0.07)  # small and large people
     branches = tuple(_with_lumen(course, rng, dominance, scale) for course in courses)
     return add_plaques(CoronaryTree(branches, dominance=dominance, frame="heart"), rng, kind)
 
 
-def _left_courses(heart: Heart, rng: np.random.Generator, dominance: str) -> list[_Course]:
-    anterior, inferior = _groove_angles(heart)
-    ostium = np.asarray(heart.landmarks["left_ostium"], dtype=float)
-    lad_start = _on_surface(heart, np.array([anterior - 4.0]), np.array([0.97]))[0]
-    lcx_start = _in_av_groove(heart, np.array([anterior - 45.0]))[0]
+class _Bed:
+    """The heart with its grooves, found once for all branches."""
+
+    def __init__(self, heart: Heart) -> None:
+        self.heart = heart
+        self.anterior = groove_angles(heart, anterior=True)
+        self.inferior = groove_angles(heart, anterior=False)
+        self.ring = AvRing(heart)
+        top = np.array([1.0])
+        self.anterior_av = self.ring.angle_near(self.on_wall(self.groove(True, top), top)[0])
+        # angles rise from the anterior groove over the septum: the crux lies beyond 180
+        crux = self.ring.angle_near(self.on_wall(self.groove(False, top), top)[0])
+        self.crux_av = self.anterior_av + float(np.mod(crux - self.anterior_av, 360.0))
+
+    def groove(self, anterior: bool, level: Points) -> Points:
+        """Angle of the anterior or inferior groove at levels (n,)."""
+        return np.interp(level, GROOVE_LEVELS, self.anterior if anterior else self.inferior)
+
+    def on_wall(self, angle_deg: Points, level: Points) -> Points:
+        """Points (n, 3) just outside the LV epicardium."""
+        return lv_surface(self.heart, angle_deg, level, lift_mm=FAT_CUSHION_MM + 1.2)
+
+    def path(self, waypoints: Points, rng: np.random.Generator, wander_mm: float, from_aorta: bool = False) -> Points:
+        """A smooth vessel through the waypoints that stays outside the heart; the first point stays where it is."""
+        curve = _smooth_path(waypoints, rng, wander_mm)
+        along = np.arange(len(curve)) * STEP_MM
+        clearance = np.full(len(curve), FAT_CUSHION_MM + 1.0)
+        if from_aorta:
+            clearance *= np.clip((along - 1.0) / 4.0, -1.0, 1.0)
+        pushed = lifted(self.heart, curve, clearance)
+        # ease in, so that a branch still begins on its parent
+        ease = np.clip(along / 4.0, 0.0, 1.0)[:, None]
+        return _equidistant(curve * (1 - ease) + pushed * ease)
+
+
+def _left_courses(bed: _Bed, rng: np.random.Generator, dominance: str) -> list[_Course]:
+    ostium = np.asarray(bed.heart.landmarks["left_ostium"], dtype=float)
+    top = np.array([0.94])
+    lad_start = bed.on_wall(bed.groove(True, top) - 3.0, top)[0]
+    lcx_first = bed.anterior_av - 32.0
+    lcx_start = bed.ring.at(np.array([lcx_first]))[0]
     # the bifurcation lies in front of the left atrial appendage, on the way to the top of the anterior groove
-    fork = ostium + (0.6 * lad_start + 0.4 * lcx_start - ostium) * rng.uniform(0.35, 0.5)
-    left_main = _smooth_path(np.stack([ostium, ostium + 0.5 * (fork - ostium), fork]), rng, 0.2)
+    aim = 0.6 * lad_start + 0.4 * lcx_start - ostium
+    fork = ostium + aim / np.linalg.norm(aim) * min(float(rng.uniform(8, 14)), 0.6 * float(np.linalg.norm(aim)))
+    left_main = bed.path(np.stack([ostium, ostium + 0.5 * (fork - ostium), fork]), rng, 0.2, from_aorta=True)
+    fork = left_main[-1]
 
     # LAD: down the groove, then around the apex by a varying amount
-    levels = np.linspace(0.97, 0.02, 12)
-    groove = _on_surface(heart, anterior + rng.uniform(-3, 3) + 6.0 * np.sin(levels * 5 + rng.uniform(0, 6)), levels)
-    wrap = rng.uniform(0.0, 0.16)
-    around = _on_surface(heart, np.full(2, inferior), np.array([0.03, 0.05 + wrap]))
-    tip = _apex_point(heart)
-    lad = _smooth_path(np.concatenate([fork[None], groove, tip[None], around]), rng, 0.7)
+    levels = np.linspace(0.94, 0.02, 11)
+    groove = bed.on_wall(bed.groove(True, levels) + rng.uniform(-3, 1), levels)
+    end = np.array([0.03, 0.05 + rng.uniform(0.0, 0.14)])
+    around = bed.on_wall(bed.groove(False, end) + rng.uniform(-8, 8), end)
+    apex = np.asarray(bed.heart.landmarks["apex"], dtype=float) - [0.0, 0.0, FAT_CUSHION_MM + 0.8]
+    lad = bed.path(np.concatenate([fork[None], groove, apex[None], around]), rng, 0.6)
+    diagonals = [
+        _diagonal(bed, lad, rng, rng.uniform(0.74, 0.82), rng.uniform(48, 62), 0.32),
+        _diagonal(bed, lad, rng, rng.uniform(0.48, 0.58), rng.uniform(34, 46), 0.14),
+    ]
 
-    diagonal_angles = (anterior - rng.uniform(48, 62), anterior - rng.uniform(34, 46))
-    d1 = _side_branch(heart, lad, rng, start_level=rng.uniform(0.74, 0.82), end=(diagonal_angles[0], 0.32))
-    d2 = _side_branch(heart, lad, rng, start_level=rng.uniform(0.48, 0.58), end=(diagonal_angles[1], 0.14))
-
-    # LCx: in the left groove from the fork towards the crux
-    crux = inferior - 360.0  # angles fall from the anterior groove through lateral (0) to inferior (-90 and beyond)
-    reach = {"right": crux + rng.uniform(75, 95), "co-dominant": crux + rng.uniform(22, 30), "left": crux + 4.0}
-    angles = np.linspace(anterior - 45.0, reach[dominance], 10)
-    lcx = _smooth_path(np.concatenate([fork[None], _in_av_groove(heart, angles)]), rng, 0.5)
-    om1 = _off_groove(heart, lcx, rng, rng.uniform(18, 30), rng.uniform(2, 14), rng.uniform(0.2, 0.3))
-    om2 = _off_groove(heart, lcx, rng, rng.uniform(-22, -10), rng.uniform(-38, -26), rng.uniform(0.22, 0.35))
+    # LCx: in the left groove from the fork, angles falling through lateral (0) towards the crux
+    crux = bed.crux_av - 360.0
+    end_deg = {"right": crux + rng.uniform(60, 80), "co-dominant": crux + rng.uniform(22, 30), "left": crux + 2.0}
+    angles = np.linspace(lcx_first, end_deg[dominance], 10)
+    lcx = bed.path(np.concatenate([fork[None], bed.ring.at(angles)]), rng, 0.5)
     courses = [
         _Course("LM", None, left_main),
         _Course("LAD", "LM", lad),
-        _Course("D1", "LAD", d1),
-        _Course("D2", "LAD", d2),
+        _Course("D1", "LAD", diagonals[0]),
+        _Course("D2", "LAD", diagonals[1]),
         _Course("LCx", "LM", lcx),
-        _Course("OM1", "LCx", om1),
-        _Course("OM2", "LCx", om2),
+        _Course("OM1", "LCx", _marginal(bed, lcx, rng, rng.uniform(18, 30), rng.uniform(2, 14))),
+        _Course("OM2", "LCx", _marginal(bed, lcx, rng, rng.uniform(-22, -10), rng.uniform(-38, -26))),
     ]
     if dominance in ("left", "co-dominant"):
-        courses.append(_Course("PLB", "LCx", _posterolateral(heart, lcx, rng, crux)))
+        courses.append(_Course("PLB", "LCx", _posterolateral(bed, lcx, rng)))
     if dominance == "left":
-        courses.append(_Course("PDA", "LCx", _posterior_descending(heart, lcx, rng, crux)))
+        courses.append(_Course("PDA", "LCx", _posterior_descending(bed, lcx, rng)))
     return courses
 
 
-def _right_courses(heart: Heart, rng: np.random.Generator, dominance: str) -> list[_Course]:
-    anterior, inferior = _groove_angles(heart)
-    ostium = np.asarray(heart.landmarks["right_ostium"], dtype=float)
-    end = {"left": inferior - rng.uniform(45, 60), "right": inferior + rng.uniform(14, 22), "co-dominant": inferior + 2}
-    angles = np.linspace(anterior + 28.0, end[dominance], 12)
-    rca = _smooth_path(np.concatenate([ostium[None], _in_av_groove(heart, angles)]), rng, 0.7)
+def _right_courses(bed: _Bed, rng: np.random.Generator, dominance: str) -> list[_Course]:
+    ostium = np.asarray(bed.heart.landmarks["right_ostium"], dtype=float)
+    start = bed.anterior_av + float(np.mod(bed.ring.angle_near(ostium) - bed.anterior_av, 360.0)) + 12.0
+    crux = bed.crux_av
+    end_deg = {"left": crux - rng.uniform(35, 50), "right": crux + rng.uniform(12, 20), "co-dominant": crux + 3.0}
+    angles = np.linspace(start, end_deg[dominance], 9)
+    rca = bed.path(np.concatenate([ostium[None], bed.ring.at(angles)]), rng, 0.6, from_aorta=True)
     courses = [_Course("RCA", None, rca)]
     if dominance != "left":
-        courses.append(_Course("PDA", "RCA", _posterior_descending(heart, rca, rng, inferior)))
+        courses.append(_Course("PDA", "RCA", _posterior_descending(bed, rca, rng)))
     if dominance == "right":
-        courses.append(_Course("PLB", "RCA", _posterolateral(heart, rca, rng, inferior)))
+        courses.append(_Course("PLB", "RCA", _posterolateral(bed, rca, rng)))
     return courses
 
 
-def _posterior_descending(heart: Heart, parent: Points, rng: np.random.Generator, crux_deg: float) -> Points:
+def _posterior_descending(bed: _Bed, parent: Points, rng: np.random.Generator) -> Points:
     """Down the inferior groove from the crux."""
-    levels = np.linspace(0.9, rng.uniform(0.2, 0.32), 7)
-    groove = _on_surface(heart, crux_deg + rng.uniform(-3, 3) + 4.0 * np.sin(levels * 6), levels)
-    return _smooth_path(np.concatenate([_nearest(parent, groove[0])[None], groove]), rng, 0.5)
+    levels = np.linspace(0.88, rng.uniform(0.2, 0.32), 7)
+    groove = bed.on_wall(bed.groove(False, levels) + rng.uniform(-1, 3), levels)
+    return bed.path(np.concatenate([_nearest(parent, groove[0])[None], groove]), rng, 0.5)
 
 
-def _posterolateral(heart: Heart, parent: Points, rng: np.random.Generator, crux_deg: float) -> Points:
+def _posterolateral(bed: _Bed, parent: Points, rng: np.random.Generator) -> Points:
     """Over the inferolateral wall, from the end of the vessel that reaches past the crux."""
-    start = crux_deg + rng.uniform(14, 20)
-    levels = np.linspace(0.93, rng.uniform(0.3, 0.45), 7)
-    wall = _on_surface(heart, np.linspace(start, start + rng.uniform(14, 24), 7), levels)
-    return _smooth_path(np.concatenate([_nearest(parent, wall[0])[None], wall]), rng, 0.5)
+    levels = np.linspace(0.9, rng.uniform(0.3, 0.45), 7)
+    start = bed.groove(False, np.array([0.9]))[0] + rng.uniform(18, 24)
+    wall = bed.on_wall(np.linspace(start, start + rng.uniform(14, 24), 7), levels)
+    return bed.path(np.concatenate([_nearest(parent, wall[0])[None], wall]), rng, 0.5)
 
 
-def _side_branch(
-    heart: Heart, lad: Points, rng: np.random.Generator, start_level: float, end: tuple[float, float]
+def _diagonal(
+    bed: _Bed, lad: Points, rng: np.random.Generator, start_level: float, spread_deg: float, end_level: float
 ) -> Points:
-    """A diagonal: leaves the LAD near ``start_level`` and runs to ``end`` (angle, level)."""
-    anterior, _ = _groove_angles(heart)
-    start = _nearest(lad, _on_surface(heart, np.array([anterior]), np.array([start_level]))[0])
+    """Leaves the LAD near ``start_level`` and runs ``spread_deg`` towards the lateral wall."""
+    level = np.array([start_level])
+    start = _nearest(lad, bed.on_wall(bed.groove(True, level), level)[0])
     share = np.linspace(0.12, 1.0, 7)
-    angles = anterior + (end[0] - anterior) * share**0.8
-    levels = start_level + (end[1] - start_level) * share**1.15
-    return _smooth_path(np.concatenate([start[None], _on_surface(heart, angles, levels)]), rng, 0.5)
+    angles = bed.groove(True, level)[0] - spread_deg * share**0.8
+    levels = start_level + (end_level - start_level) * share**1.15
+    return bed.path(np.concatenate([start[None], bed.on_wall(angles, levels)]), rng, 0.5)
 
 
-def _off_groove(
-    heart: Heart, lcx: Points, rng: np.random.Generator, start_deg: float, end_deg: float, end_level: float
-) -> Points:
-    """A marginal: leaves the LCx near ``start_deg`` and runs over the free wall to (``end_deg``, ``end_level``)."""
-    levels = np.linspace(0.88, end_level, 7)
-    wall = _on_surface(heart, np.linspace(start_deg, end_deg, 7), levels)
-    return _smooth_path(np.concatenate([_nearest(lcx, wall[0])[None], wall]), rng, 0.6)
-
-
-def _groove_angles(heart: Heart) -> tuple[float, float]:
-    """Angles of the anterior and the inferior interventricular groove in degrees, anterior < inferior."""
-    anterior = float(insertion_angle_deg(np.asarray(heart.landmarks["rv_insertion_anterior"])))
-    inferior = float(insertion_angle_deg(np.asarray(heart.landmarks["rv_insertion_inferior"])))
-    return anterior, anterior + float(np.mod(inferior - anterior, 360.0))
-
-
-def _on_surface(heart: Heart, angle_deg: NDArray[np.float64], level: NDArray[np.float64]) -> Points:
-    """Points (n, 3) just outside the LV epicardium."""
-    points = np.asarray(heart.epicardial_point(angle_deg, level), dtype=float)
-    step = 2.0
-    along = heart.epicardial_point(angle_deg + step, level) - heart.epicardial_point(angle_deg - step, level)
-    down = heart.epicardial_point(angle_deg, level + 0.02) - heart.epicardial_point(angle_deg, level - 0.02)
-    normal = np.cross(along, down)
-    normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-9)
-    outward = points * [1.0, 1.0, 0.0]
-    normal *= np.where(np.sum(normal * outward, axis=-1, keepdims=True) < 0, -1.0, 1.0)
-    return points + normal * (FAT_CUSHION_MM + 1.2)
-
-
-def _in_av_groove(heart: Heart, angle_deg: NDArray[np.float64]) -> Points:
-    return np.asarray(heart.av_groove_point(angle_deg), dtype=float)
-
-
-def _apex_point(heart: Heart) -> Points:
-    """Just outside the epicardial apex."""
-    apex = np.asarray(heart.landmarks["apex"], dtype=float)
-    return apex + np.array([0.0, 0.0, -(FAT_CUSHION_MM + 0.8)])
+def _marginal(bed: _Bed, lcx: Points, rng: np.random.Generator, start_deg: float, end_deg: float) -> Points:
+    """Leaves the LCx near ``start_deg`` and runs over the free wall towards ``end_deg``."""
+    levels = np.linspace(0.86, rng.uniform(0.2, 0.35), 7)
+    wall = bed.on_wall(np.linspace(start_deg, end_deg, 7), levels)
+    return bed.path(np.concatenate([_nearest(lcx, wall[0])[None], wall]), rng, 0.6)
 
 
 def _nearest(points: Points, to: Points) -> Points:
