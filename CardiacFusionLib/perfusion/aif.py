@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from CardiacFusionLib.perfusion.bolus import Bolus, find_bolus, leading_frames_to_skip
 from CardiacFusionLib.perfusion.concentration import concentration
+from CardiacFusionLib.perfusion.noise import above_noise, noise_sd
 from CardiacFusionLib.perfusion.result import Aif
 from CardiacFusionLib.spatial.errors import BadInputError, StageError
 from CardiacFusionLib.spatial.labels import Label
@@ -36,13 +37,15 @@ def find_aif(
     curve: Floats | None = None,
     curve_times_s: Floats | None = None,
     mask: NDArray[np.bool_] | None = None,
+    noise: Floats | None = None,
 ) -> Aif:
     """The arterial input of a motion-corrected series.
 
     ``mask`` (slice, y, x) bool: the user's own region instead of the LV cavity. ``curve`` (t,) with ``curve_times_s``
     (default: the times of the first slice): the user's own baseline-free curve in mmol/L instead of any region. A
-    dual-sequence ``series.aif_frames`` is read in place of the (saturating) perfusion frames. Raises StageError where
-    no blood pool or no bolus can be found, BadInputError where an override does not fit.
+    dual-sequence ``series.aif_frames`` is read in place of the (saturating) perfusion frames. ``noise`` (slice,):
+    noise SD of the frames; None estimates it here. Raises StageError where no blood pool or no bolus can be found,
+    BadInputError where an override does not fit.
     """
     shape = (series.slice_count, *series.array.shape[2:])
     if curve is not None:
@@ -59,7 +62,8 @@ def find_aif(
     kept = np.zeros(shape, dtype=bool)
     kept[slice_index] = pixels[slice_index]
     signal = series.array[:, slice_index][:, pixels[slice_index]].mean(axis=1)
-    return _read(signal, series.times_s[:, slice_index], series.sequence, kept)
+    sd = noise_sd(series.array[:, slice_index]) if noise is None else float(noise[slice_index])
+    return _read(above_noise(signal, sd), series.times_s[:, slice_index], series.sequence, kept)
 
 
 def aif_flags(aif: Aif, series: Series) -> list[Flag]:
@@ -201,7 +205,8 @@ def _from_dual_sequence(series: Series) -> Aif:
     pool = (pools == 1 + int(np.argmax(sizes))).ravel()
     core = pool & (rise >= np.median(rise[pool]))
     shape = (series.slice_count, *series.array.shape[2:])
-    return _read(curves[:, core].mean(axis=1), series.times_s[:, 0], series.sequence, np.zeros(shape, bool))
+    signal = above_noise(curves[:, core].mean(axis=1), noise_sd(frames))
+    return _read(signal, series.times_s[:, 0], series.sequence, np.zeros(shape, bool))
 
 
 def _given(curve: Floats, times_s: Floats, shape: tuple[int, ...]) -> Aif:

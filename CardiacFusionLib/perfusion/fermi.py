@@ -6,7 +6,8 @@ Model (Jerosch-Herold, Wilke, Stillman 1998, Med Phys 25:73-84): the tissue curv
 
 a Fermi function scaled so that its value at zero is the flow F itself (u = k * plateau). All curves are first compared
 with a dictionary of responses (variable projection: for each shape the best F is a quotient of two products), then
-refined by a batched Levenberg-Marquardt over (F, log k, u, delay) with analytic derivatives.
+refined by a batched Levenberg-Marquardt over (log F, log k, u, delay) with analytic derivatives. Single pixels may lean
+on a prior (``Prior``), weighted by the noise that is found in the curves.
 """
 
 from __future__ import annotations
@@ -26,8 +27,24 @@ DELAY_STEP_S = 0.25
 RATE_BOUNDS = (0.03, 2.5)
 SHAPE_BOUNDS = (-2.0, 10.0)
 HALF_TIME_BOUNDS_S = (1.0, 60.0)  # a response that halves within a second is noise, not a transit through muscle
-_ITERATIONS = 12
+LOG_FLOW_FLOOR = float(np.log(1e-5))  # 0.0006 mL/min/g: no flow
+_ITERATIONS = 15
+_SETTLED = 1e-6  # relative gain of the squared misfit below which a curve rests
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What the fit of a noisy pixel may lean on: a normal distribution of each quantity, as mean and SD.
+
+    ``log_volume``: natural logarithm of flow times mean transit time, the volume the agent reaches during the first
+    pass (ml per ml of tissue). It varies far less than flow (central volume theorem, Meier and Zierler 1954, J Appl
+    Physiol 6:731), so that noise is kept from trading flow against transit time. ``shape``: u; ``delay_s``.
+    """
+
+    log_volume: tuple[float, float]
+    shape: tuple[float, float]
+    delay_s: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -35,15 +52,16 @@ class FermiFit:
     """One value a curve: all arrays (n,), ``fitted`` (n, t).
 
     ``mbf_ml_min_g``; ``standard_error`` in the same unit (from the linearised fit and its own residual); ``delay_s``
-    from input to tissue; ``rate_per_s`` and ``plateau_s`` of the Fermi function; ``residual``: root mean square misfit
-    as a share of the curve's peak.
+    from input to tissue; ``rate_per_s`` and ``shape`` of the Fermi function; ``volume`` (ml per ml tissue): flow times
+    mean transit time; ``residual``: root mean square misfit as a share of the curve's peak.
     """
 
     mbf_ml_min_g: Floats
     standard_error: Floats
     delay_s: Floats
     rate_per_s: Floats
-    plateau_s: Floats
+    shape: Floats
+    volume: Floats
     residual: Floats
     fitted: Floats
 
@@ -66,13 +84,15 @@ def mbf_fermi(
     fit_until_s: float | None = None,
     haematocrit: float | None = None,
     density_g_ml: float = MYOCARDIAL_DENSITY_G_ML,
+    prior: Prior | None = None,
 ) -> FermiFit:
     """Blood flow of tissue concentration curves (n, t) for an arterial input (m,).
 
     Both in the same unit (mmol per litre), baselines at zero. Sampling: ``dt_s``, or ``times_s`` (t,) and, where the
     input was read at other times, ``aif_times_s``. ``fit_until_s``: only samples up to this time are fitted (first
     pass). ``haematocrit``: give it where the input is a *plasma* concentration, None where it is whole blood.
-    Raises BadInputError where the arrays do not belong together.
+    ``prior``: what single pixels may lean on; its weight against the data follows from the noise of the curves
+    themselves. Without it every curve is fitted alone. Raises BadInputError where the arrays do not belong together.
     """
     curves = check_curves(tissue, aif, dt_s, times_s, aif_times_s)
     factor = flow_factor(haematocrit, density_g_ml)
@@ -80,29 +100,31 @@ def mbf_fermi(
     lags = lags_for(used)
     delays = np.arange(0.0, max(max_delay_s, 0.0) + 1e-9, DELAY_STEP_S)
     both = [matrices(used, lags, float(d)) for d in delays]
-    flow, log_rate, shape, nearest = _dictionary(used, lags, both)
-    offset: Floats = np.zeros_like(flow)
-    covariance = np.zeros_like(flow)
+    weight = None if prior is None else _Weighted(prior, _noise_variance(used.tissue))
+    parameters, nearest = _dictionary(used, lags, both, delays, weight)
+    variance = np.zeros(len(parameters))
     # twice: a delay refined to the edge of its step moves on to the next matrix
     for _ in range(2):
         for d in np.unique(nearest):
             mine = nearest == d
-            parameters = np.stack([flow[mine], log_rate[mine], shape[mine], offset[mine]], axis=1)
-            parameters, variance = _refine(used.tissue[mine], lags, both[d], parameters, max_delay_s > 0)
-            flow[mine], log_rate[mine], shape[mine], offset[mine] = parameters.T
-            covariance[mine] = variance
-        delay = np.clip(delays[nearest] + offset, 0.0, max(max_delay_s, 0.0))
+            parameters[mine], variance[mine] = _refine(
+                used.tissue[mine], lags, both[d], parameters[mine], max_delay_s > 0, float(delays[d]), weight
+            )
+        delay = np.clip(delays[nearest] + parameters[:, 3], 0.0, max(max_delay_s, 0.0))
         nearest = np.clip(np.rint(delay / DELAY_STEP_S).astype(int), 0, delays.size - 1)
-        offset = delay - delays[nearest]
-    fitted = _curves_of(curves, flow, np.exp(log_rate), shape, delays, nearest, offset)
+        parameters[:, 3] = delay - delays[nearest]
+    log_flow, log_rate, shape, _ = parameters.T
+    flow = np.where(log_flow <= LOG_FLOW_FLOOR, 0.0, np.exp(log_flow))
+    fitted = _curves_of(curves, parameters, delays, nearest)
     misfit = (fitted - curves.tissue)[:, : used.times_s.size]
     peak = np.maximum(used.tissue.max(axis=1), 1e-12)
     return FermiFit(
         mbf_ml_min_g=flow * factor,
-        standard_error=np.sqrt(np.maximum(covariance, 0.0)) * factor,
+        standard_error=np.exp(log_flow) * np.sqrt(np.maximum(variance, 0.0)) * factor,
         delay_s=delay,
         rate_per_s=np.exp(log_rate),
-        plateau_s=shape / np.exp(log_rate),
+        shape=shape,
+        volume=flow * np.exp(_log_area(shape) - log_rate),
         residual=np.sqrt(np.mean(misfit**2, axis=1)) / peak,
         fitted=fitted,
     )
@@ -128,128 +150,199 @@ def within(curves: Curves, fit_until_s: float | None) -> Curves:
     return Curves(curves.tissue[:, :count], curves.times_s[:count], curves.aif, curves.aif_times_s)
 
 
-def half_time_s(rate_per_s: Floats, shape: Floats) -> Floats:
-    """Lag at which the response has fallen to half of its first value."""
-    return np.asarray(np.log(1.0 + 2.0 * np.exp(np.minimum(shape, 50.0))) / rate_per_s)
+@dataclass(frozen=True)
+class _Weighted:
+    """A prior on the scale of the data: its squared terms times ``noise`` stand beside squared misfits."""
+
+    prior: Prior
+    noise: float  # variance of one sample
+
+    def rows(self, parameters: Floats, delay_s: float) -> tuple[Floats, Floats]:
+        """Residuals (n, 3) of the prior and their derivatives (n, 3, 4), in units of the tissue curves."""
+        log_flow, log_rate, shape, offset = parameters.T
+        p, scale = self.prior, np.sqrt(self.noise)
+        rest = np.stack(
+            [
+                (p.log_volume[0] - (log_flow + _log_area(shape) - log_rate)) / p.log_volume[1],
+                (p.shape[0] - shape) / p.shape[1],
+                (p.delay_s[0] - delay_s - offset) / p.delay_s[1],
+            ],
+            axis=1,
+        )
+        by = np.zeros((len(parameters), 3, 4))
+        by[:, 0, 0], by[:, 0, 1] = 1.0 / p.log_volume[1], -1.0 / p.log_volume[1]
+        by[:, 0, 2] = _log_area_slope(shape) / p.log_volume[1]
+        by[:, 1, 2] = 1.0 / p.shape[1]
+        by[:, 2, 3] = 1.0 / p.delay_s[1]
+        return rest * scale, by * scale
+
+
+def _log_area(shape: Floats) -> Floats:
+    """Logarithm of the mean transit time of a response with k = 1: its area, as it starts at one."""
+    return np.asarray(np.log1p(np.exp(-shape)) + np.log(np.log1p(np.exp(shape))))
+
+
+def _log_area_slope(shape: Floats) -> Floats:
+    rising = 1.0 / (1.0 + np.exp(-shape))
+    return np.asarray(rising / np.log1p(np.exp(shape)) - (1.0 - rising))
+
+
+def _noise_variance(tissue: Floats) -> float:
+    """Variance of one sample from second differences, which a smooth curve hardly has; one value for all curves."""
+    bend = np.diff(tissue, n=2, axis=1)
+    spread = 1.4826 * np.median(np.abs(bend - np.median(bend, axis=1, keepdims=True)), axis=1) / np.sqrt(6.0)
+    return float(np.median(spread) ** 2)
 
 
 def _dictionary(
-    curves: Curves, lags: Floats, both: list[tuple[Floats, Floats]]
-) -> tuple[Floats, Floats, Floats, NDArray[np.int64]]:
-    """Best start for every curve: flow (1/s), log rate, shape and index of the delay."""
+    curves: Curves, lags: Floats, both: list[tuple[Floats, Floats]], delays: Floats, weight: _Weighted | None
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Best start for every curve: parameters (n, 4) as in :func:`_refine`, and the index of the delay."""
     grid = np.meshgrid(np.geomspace(*RATE_BOUNDS, 18), np.linspace(*SHAPE_BOUNDS, 13), indexing="ij")
     rate, shape = (np.asarray(g, np.float64).ravel() for g in grid)
-    half = half_time_s(rate, shape)
+    half = np.log(1.0 + 2.0 * np.exp(shape)) / rate
     fits = (half >= HALF_TIME_BOUNDS_S[0]) & (half <= HALF_TIME_BOUNDS_S[1])
     rate, shape = rate[fits], shape[fits]
     responses = response(lags, rate, shape)
     n = curves.tissue.shape[0]
-    best_gain = np.full(n, -1.0)
-    flow, log_rate, best_shape = np.zeros(n), np.full(n, np.log(0.3)), np.ones(n)
+    row = np.arange(n)
+    best = np.full(n, np.inf)
+    parameters = np.tile(np.array([LOG_FLOW_FLOOR, np.log(0.3), 1.0, 0.0]), (n, 1))
     nearest = np.zeros(n, dtype=np.int64)
     for d, (matrix, _) in enumerate(both):
         atoms = responses @ matrix.T
         norm = np.maximum(np.einsum("jt,jt->j", atoms, atoms), 1e-12)
         product = np.maximum(curves.tissue @ atoms.T, 0.0)
-        gain = product**2 / norm
-        which = np.argmax(gain, axis=1)
-        value = gain[np.arange(n), which]
-        better = value > best_gain
-        best_gain[better] = value[better]
-        flow[better] = (product[np.arange(n), which] / norm[which])[better]
-        log_rate[better], best_shape[better] = np.log(rate[which])[better], shape[which][better]
+        cost = -(product**2) / norm
+        log_flow = np.maximum(np.log(np.maximum(product / norm, 1e-30)), LOG_FLOW_FLOOR)
+        if weight is not None:
+            p = weight.prior
+            off = (log_flow + (_log_area(shape) - np.log(rate)) - p.log_volume[0]) / p.log_volume[1]
+            fixed = ((shape - p.shape[0]) / p.shape[1]) ** 2 + ((delays[d] - p.delay_s[0]) / p.delay_s[1]) ** 2
+            cost = cost + weight.noise * (off**2 + fixed)
+        which = np.argmin(cost, axis=1)
+        better = cost[row, which] < best
+        best[better] = cost[row, which][better]
+        found = np.stack([log_flow[row, which], np.log(rate[which]), shape[which], np.zeros(n)], axis=1)
+        parameters[better] = found[better]
         nearest[better] = d
-    return flow, log_rate, best_shape, nearest
+    return parameters, nearest
 
 
 def _model(
     lags: Floats, both: tuple[Floats, Floats], parameters: Floats, derivatives: bool
 ) -> tuple[Floats, Floats | None]:
-    """Model (n, t) and its derivatives (n, 4, t) by flow, log rate, shape and delay offset."""
-    flow, log_rate, shape, offset = parameters.T
-    rate = np.exp(log_rate)
-    scaled = rate[:, None] * lags[None, :]
+    """Model (n, t) and its derivatives (n, t, 4) by log flow, log rate, shape and delay offset."""
+    log_flow, log_rate, shape, offset = parameters.T
+    flow = np.exp(log_flow)[:, None]
+    scaled = np.exp(log_rate)[:, None] * lags[None, :]
     grown = np.exp(np.clip(scaled - shape[:, None], -50, 50))
     foot = np.exp(-shape)[:, None]
     h = (1.0 + foot) / (1.0 + grown)
     matrix, slope = both
-    by_delay = h @ slope.T
-    unit = h @ matrix.T + offset[:, None] * by_delay
-    model = flow[:, None] * unit
+    by_delay = flow * (h @ slope.T)
+    model = flow * (h @ matrix.T) + offset[:, None] * by_delay
     if not derivatives:
         return model, None
     share = grown / (1.0 + grown)
-    by_rate = (-h * share * scaled) @ matrix.T
-    by_shape = (h * share - foot / (1.0 + grown)) @ matrix.T
-    return model, np.stack([unit, flow[:, None] * by_rate, flow[:, None] * by_shape, flow[:, None] * by_delay], axis=1)
+    by_rate = flow * ((-h * share * scaled) @ matrix.T)
+    by_shape = flow * ((h * share - foot / (1.0 + grown)) @ matrix.T)
+    return model, np.stack([model, by_rate, by_shape, by_delay], axis=2)
 
 
 def _refine(
-    tissue: Floats, lags: Floats, both: tuple[Floats, Floats], parameters: Floats, free_delay: bool
+    tissue: Floats,
+    lags: Floats,
+    both: tuple[Floats, Floats],
+    parameters: Floats,
+    free_delay: bool,
+    delay_s: float,
+    weight: _Weighted | None,
 ) -> tuple[Floats, Floats]:
-    """Levenberg-Marquardt on every curve at once; returns parameters (n, 4) and the variance of the flow (n,)."""
-    n = len(parameters)
-    damping = np.full(n, 1e-2)
+    """Levenberg-Marquardt on every curve at once; returns parameters (n, 4) and the variance of log flow (n,).
+
+    Parameters: log flow (1/s), log rate, shape, delay offset from ``delay_s``. Curves that no longer gain rest.
+    """
+    parameters = parameters.copy()
     free = 4 if free_delay else 3
-    model, jacobian = _model(lags, both, parameters, True)
-    error = np.einsum("nt,nt->n", tissue - model, tissue - model)
+    active = np.arange(len(parameters))
+    damping = np.full(len(parameters), 1e-2)
+    rest, jacobian = _residuals(tissue, lags, both, parameters, delay_s, weight)
+    error = np.einsum("nt,nt->n", rest, rest)
     for _ in range(_ITERATIONS):
-        assert jacobian is not None
-        active = jacobian[:, :free]
-        normal = active @ active.transpose(0, 2, 1)
-        gradient = np.einsum("nit,nt->ni", active, tissue - model)
+        now = parameters[active]
+        rest, jacobian = _residuals(tissue[active], lags, both, now, delay_s, weight)
+        normal, gradient = _normal(jacobian, rest, free)
         diagonal = np.einsum("nii->ni", normal)
-        damped = normal + (damping[:, None] * diagonal + 1e-12)[:, :, None] * np.eye(free)
-        step = np.zeros((n, 4))
+        damped = normal + (damping[active, None] * diagonal + 1e-12)[:, :, None] * np.eye(free)
+        step = np.zeros((len(active), 4))
         step[:, :free] = np.linalg.solve(damped, gradient[:, :, None])[:, :, 0]
-        trial = _bounded(parameters + step)
-        trial_model, _ = _model(lags, both, trial, False)
-        trial_error = np.einsum("nt,nt->n", tissue - trial_model, tissue - trial_model)
-        better = trial_error < error
-        gained = np.max(np.where(better, 1.0 - trial_error / np.maximum(error, 1e-30), 0.0), initial=0.0)
-        parameters = np.where(better[:, None], trial, parameters)
-        damping = np.clip(np.where(better, damping * 0.3, damping * 5.0), 1e-7, 1e7)
-        model, jacobian = _model(lags, both, parameters, True)
-        error = np.where(better, trial_error, error)
-        if gained < 1e-5:
+        trial = _bounded(now + step)
+        trial_rest, _ = _residuals(tissue[active], lags, both, trial, delay_s, weight, derivatives=False)
+        trial_error = np.einsum("nt,nt->n", trial_rest, trial_rest)
+        before = error[active]
+        better = trial_error < before
+        parameters[active[better]] = trial[better]
+        error[active[better]] = trial_error[better]
+        damping[active] = np.clip(np.where(better, damping[active] * 0.3, damping[active] * 8.0), 1e-7, 1e7)
+        settled = better & (before - trial_error < _SETTLED * before) | (damping[active] > 1e5)
+        active = active[~settled]
+        if active.size == 0:
             break
-    assert jacobian is not None
-    active = jacobian[:, :free]
-    normal = active @ active.transpose(0, 2, 1)
+    rest, jacobian = _residuals(tissue, lags, both, parameters, delay_s, weight)
+    normal, _ = _normal(jacobian, rest, free)
     # a parameter on its bound leaves the normal matrix singular: a tiny ridge keeps the inverse finite
     diagonal = np.einsum("nii->ni", normal)
     ridge = (1e-6 * diagonal + 1e-12)[:, :, None] * np.eye(free)
     degrees = max(tissue.shape[1] - free, 1)
-    variance = np.linalg.inv(normal + ridge)[:, 0, 0] * error / degrees
-    return parameters, variance
+    misfit = np.sum(rest[:, : tissue.shape[1]] ** 2, axis=1) / degrees
+    return parameters, np.linalg.inv(normal + ridge)[:, 0, 0] * misfit
+
+
+def _residuals(
+    tissue: Floats,
+    lags: Floats,
+    both: tuple[Floats, Floats],
+    parameters: Floats,
+    delay_s: float,
+    weight: _Weighted | None,
+    derivatives: bool = True,
+) -> tuple[Floats, Floats]:
+    """Misfits (n, t [+ 3 of the prior]) and the model's derivatives (n, t [+ 3], 4) (empty unless wanted)."""
+    model, jacobian = _model(lags, both, parameters, derivatives)
+    by = np.zeros((0, 0, 4)) if jacobian is None else jacobian
+    rest = tissue - model
+    if weight is not None:
+        extra, extra_by = weight.rows(parameters, delay_s)
+        rest = np.concatenate([rest, extra], axis=1)
+        if derivatives:
+            by = np.concatenate([by, extra_by], axis=1)
+    return rest, by
+
+
+def _normal(jacobian: Floats, rest: Floats, free: int) -> tuple[Floats, Floats]:
+    part = jacobian[:, :, :free]
+    return part.transpose(0, 2, 1) @ part, np.einsum("nti,nt->ni", part, rest)
 
 
 def _bounded(parameters: Floats) -> Floats:
     """Parameters moved back into their bounds."""
-    flow, log_rate, shape, offset = parameters.T
+    log_flow, log_rate, shape, offset = parameters.T
     shape = np.clip(shape, *SHAPE_BOUNDS)
     reach = np.log(1.0 + 2.0 * np.exp(shape))
     # half time = reach / rate within its bounds
     low = np.maximum(np.log(reach / HALF_TIME_BOUNDS_S[1]), np.log(RATE_BOUNDS[0]))
     high = np.minimum(np.log(reach / HALF_TIME_BOUNDS_S[0]), np.log(RATE_BOUNDS[1]))
     log_rate = np.clip(log_rate, low, np.maximum(high, low))
-    return np.stack([np.maximum(flow, 0.0), log_rate, shape, np.clip(offset, -DELAY_STEP_S, DELAY_STEP_S)], axis=1)
+    log_flow = np.clip(log_flow, LOG_FLOW_FLOOR, 2.0)
+    return np.stack([log_flow, log_rate, shape, np.clip(offset, -DELAY_STEP_S, DELAY_STEP_S)], axis=1)
 
 
-def _curves_of(
-    curves: Curves,
-    flow: Floats,
-    rate: Floats,
-    shape: Floats,
-    delays: Floats,
-    nearest: NDArray[np.int64],
-    offset: Floats,
-) -> Floats:
+def _curves_of(curves: Curves, parameters: Floats, delays: Floats, nearest: NDArray[np.int64]) -> Floats:
     """The fitted curves at all times of ``curves``, also after the fitted window."""
     lags = lags_for(curves)
     fitted = np.zeros_like(curves.tissue)
     for d in np.unique(nearest):
         mine = nearest == d
-        parameters = np.stack([flow[mine], np.log(rate[mine]), shape[mine], offset[mine]], axis=1)
-        fitted[mine], _ = _model(lags, matrices(curves, lags, float(delays[d])), parameters, False)
+        fitted[mine], _ = _model(lags, matrices(curves, lags, float(delays[d])), parameters[mine], False)
     return fitted

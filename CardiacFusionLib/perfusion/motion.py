@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from CardiacFusionLib.perfusion.noise import noise_sd
 from CardiacFusionLib.perfusion.result import Motion
 from CardiacFusionLib.perfusion.shifts import Correlator, Window, shifts_from_pairs
 from CardiacFusionLib.spatial.quality import Flag, Level, Quality
@@ -45,12 +46,13 @@ def correct_motion(series: Series, *, non_rigid: bool = True) -> tuple[Series, M
     ``non_rigid`` False stops after the shifts. Times, poses and dual-sequence frames stay as they are.
     """
     corrected = np.empty_like(series.array, dtype=np.float32)
-    parts = []
+    parts, noise = [], []
     for s in range(series.slice_count):
         frames = series.array[:, s].astype(np.float64)
         part = _slice_motion(frames, series.poses[s].spacing_mm, non_rigid)
         corrected[:, s] = _warp(frames, part.shift, part.displacement, order=3)
         parts.append(part)
+        noise.append(noise_sd(frames))
     spacing = np.array([p.spacing_mm for p in series.poses])  # (slice, 2)
     shift_mm = np.stack([p.shift for p in parts], axis=1) * spacing[None]
     displacement = None
@@ -61,7 +63,7 @@ def correct_motion(series: Series, *, non_rigid: bool = True) -> tuple[Series, M
     similarity = np.stack([p.similarity for p in parts], axis=1)
     quality = Quality.of(_flags(residual, similarity))
     return series.with_array(corrected), Motion(
-        shift_mm.astype(np.float32), displacement, residual, similarity, quality
+        shift_mm.astype(np.float32), displacement, residual, similarity, np.array(noise), quality
     )
 
 

@@ -25,12 +25,14 @@ class Motion:
     ``displacement_mm`` (t, slice, 2, y, x): the non-rigid rest, on the corrected grid. ``residual_mm`` (slice,): root
     mean square shift still found between corrected frames and their guide images. ``similarity`` (t, slice):
     correlation of each corrected frame with its guide (1 = identical); a low one moved through the plane or was lost.
+    ``noise_sd`` (slice,): noise of the acquired frames, in signal.
     """
 
     shift_mm: NDArray[np.float32]
     displacement_mm: NDArray[np.float32] | None
     residual_mm: NDArray[np.float64]
     similarity: NDArray[np.float64]
+    noise_sd: NDArray[np.float64]
     quality: Quality = field(default_factory=Quality)
 
 

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from CardiacFusionLib.perfusion.aif import aif_flags, find_aif
 from CardiacFusionLib.perfusion.bolus import leading_frames_to_skip
 from CardiacFusionLib.perfusion.concentration import CONCENTRATION_UNIT, RELATIVE_UNIT, concentration
-from CardiacFusionLib.perfusion.fermi import FermiFit, mbf_fermi
+from CardiacFusionLib.perfusion.fermi import Prior, mbf_fermi
+from CardiacFusionLib.perfusion.flow import SegmentFlow, SliceCurves, study_flow
+from CardiacFusionLib.perfusion.noise import above_noise, noise_sd
 from CardiacFusionLib.perfusion.reserve import reserve_map
 from CardiacFusionLib.perfusion.result import MAP_UNITS, Aif, Motion, Perfusion, PerfusionMaps
 from CardiacFusionLib.perfusion.segments import labels_from, segment_table, slice_levels
@@ -35,7 +37,6 @@ POOR_FIT = 0.25  # root mean square misfit of a segment's mean curve as a share 
 MIN_WALL_PIXELS = 30
 # a segment's mean curve leaves out the pixels that touch blood, fat or lung: their curves are mixtures
 CORE_DEPTH = (0.2, 0.8)
-MIN_CORE_PIXELS = 5
 EXTRA_UNITS = {
     "mbf_se": "mL/min/g",
     "mbf_model_free": "mL/min/g",
@@ -71,55 +72,34 @@ def quantify(
     tell = progress or _silent
     _check(series, walls)
     tell(0.0, "arterial input")
-    found = find_aif(series, walls) if aif is None else aif
+    noise = _noise(series, motion)
+    found = find_aif(series, walls, noise=noise) if aif is None else aif
     flags = list(aif_flags(found, series)) + _rhythm_flags(series, found)
     if motion is not None:
         flags += motion.quality.flags
     tell(0.15, "signal to concentration")
-    wall = _wall_curves(series, walls, found)
+    wall = _wall_curves(series, walls, found, noise)
     coordinates = wall_coordinates(walls, series.poses)
     heights, level_flags = slice_levels(walls, series.poses, levels)
     flags += [*coordinates.flags, *level_flags]
     labels = labels_from(coordinates, heights)
     fit_until = _first_pass_end(found)
+    tell(0.2, "flow per segment")
+    slices = []
+    for s, (pixels, curves) in enumerate(zip(wall.pixels, wall.curves)):
+        depth = coordinates.depth[s][pixels]
+        core = (depth > CORE_DEPTH[0]) & (depth < CORE_DEPTH[1])
+        slices.append(SliceCurves(curves, series.times_s[:, s], labels[s][pixels], core))
+    flow, prior = study_flow(slices, found, fit_until, wall.relative)
+    flags += _fit_flags(flow)
     maps = {name: np.full(walls.labels.shape, np.nan, np.float32) for name in [*MAP_UNITS, *EXTRA_UNITS]}
     del maps["mpr"]
-    by_segment: dict[int, list[tuple[int, Floats]]] = {}
-    for s, (pixels, curves) in enumerate(zip(wall.pixels, wall.curves)):
-        tell(0.2 + 0.6 * s / series.slice_count, f"flow, slice {s + 1}")
-        if len(curves) == 0:
-            continue
-        times = series.times_s[:, s]
-        fit = mbf_fermi(curves, found.curve, times_s=times, aif_times_s=found.times_s, fit_until_s=fit_until)
-        free = mbf_model_free(curves, found.curve, times_s=times, aif_times_s=found.times_s, fit_until_s=fit_until)
-        simple = semiquantitative(
-            curves,
-            found.curve,
-            times,
-            aif_times_s=found.times_s,
-            start_s=float(found.times_s[found.foot]),
-            end_s=fit_until,
-        )
-        for name, values in {
-            "upslope": simple.upslope,
-            "peak": simple.peak,
-            "time_to_peak": simple.time_to_peak_s,
-            "mbf": fit.mbf_ml_min_g,
-            "mbf_se": fit.standard_error,
-            "mbf_model_free": free.mbf_ml_min_g,
-            "delay": fit.delay_s,
-            "fit_residual": fit.residual,
-        }.items():
-            maps[name][s][pixels] = values
-        numbers, depth = labels[s][pixels], coordinates.depth[s][pixels]
-        core = (depth > CORE_DEPTH[0]) & (depth < CORE_DEPTH[1])
-        for number in np.unique(numbers[numbers > 0]):
-            here = numbers == number
-            kept = here & core if np.sum(here & core) >= MIN_CORE_PIXELS else here
-            by_segment.setdefault(int(number), []).append((s, curves[kept]))
-    tell(0.85, "segments")
-    flow, fits, segment_curves = _segment_flow(by_segment, series, found, fit_until)
-    flags += _fit_flags(fits)
+    for s, (pixels, part) in enumerate(zip(wall.pixels, slices)):
+        tell(0.4 + 0.5 * s / series.slice_count, f"maps, slice {s + 1}")
+        if len(part.curves):
+            for name, values in _maps(part, found, fit_until, prior).items():
+                maps[name][s][pixels] = values
+    tell(0.9, "segments")
     units = _units(wall.relative)
     if wall.relative:
         flags.append(
@@ -130,7 +110,9 @@ def quantify(
                 "TI, TR or flip angle of the sequence are not known: the maps are relative, not mL/min/g.",
             )
         )
-    table = segment_table(labels, coordinates, maps, flow, series.state, wall.relative)
+    per_segment = {number: (f.mbf_ml_min_g, f.standard_error) for number, f in flow.items()}
+    table = segment_table(labels, coordinates, maps, per_segment, series.state, wall.relative)
+    segment_curves = {str(number): f.curve for number, f in flow.items()}
     curves_table = pd.DataFrame({"time_s": found.times_s, "aif": found.curve, **segment_curves})
     tell(1.0, "perfusion done")
     return Perfusion(
@@ -201,13 +183,20 @@ def _check(series: Series, walls: CmrWalls) -> None:
         raise StageError(STAGE, "almost no myocardium is marked in the slices; correct the wall and run again.")
 
 
-def _wall_curves(series: Series, walls: CmrWalls, aif: Aif) -> _WallCurves:
+def _noise(series: Series, motion: Motion | None) -> Floats:
+    """Noise SD of each slice: of the frames as acquired where known, as interpolation has already smoothed these."""
+    if motion is not None and motion.noise_sd.shape == (series.slice_count,):
+        return motion.noise_sd
+    return np.array([noise_sd(series.array[:, s]) for s in range(series.slice_count)])
+
+
+def _wall_curves(series: Series, walls: CmrWalls, aif: Aif, noise: Floats) -> _WallCurves:
     """Concentration curves of the wall; the baseline of each slice is what was read before blood reached the LV."""
     pixels, curves = [], []
     relative = True
     for s in range(series.slice_count):
         mask = walls.labels[s] == Label.MYOCARDIUM
-        signal = series.array[:, s][:, mask].T.astype(float)
+        signal = above_noise(series.array[:, s][:, mask].T, float(noise[s]))
         pixels.append(mask)
         if len(signal) == 0:
             curves.append(np.zeros((0, series.frame_count)))
@@ -228,32 +217,42 @@ def _first_pass_end(aif: Aif) -> float:
     return float(min(aif.times_s[aif.end] + TRANSIT_S, aif.times_s[-1]))
 
 
-def _segment_flow(
-    by_segment: dict[int, list[tuple[int, Floats]]], series: Series, aif: Aif, fit_until: float
-) -> tuple[dict[int, tuple[float, float]], dict[int, FermiFit], dict[str, Floats]]:
-    """Flow of each segment's mean curve: less noise than a pixel and no noise bias. Slices keep their own times."""
-    flow, fits, means = {}, {}, {}
-    for number, parts in sorted(by_segment.items()):
-        weights = np.array([len(c) for _, c in parts], dtype=float)
-        values, errors, fitted = [], [], []
-        for s, curves in parts:
-            fit = mbf_fermi(
-                curves.mean(axis=0),
-                aif.curve,
-                times_s=series.times_s[:, s],
-                aif_times_s=aif.times_s,
-                fit_until_s=fit_until,
-            )
-            values.append(float(fit.mbf_ml_min_g[0]))
-            errors.append(float(fit.standard_error[0]))
-            fitted.append(fit)
-        share = weights / weights.sum()
-        flow[number] = (float(share @ values), float(np.sqrt(np.sum((share * np.array(errors)) ** 2))))
-        largest = int(np.argmax(weights))
-        fits[number] = fitted[largest]
-        on_aif_times = [np.interp(aif.times_s, series.times_s[:, s], c.mean(axis=0)) for s, c in parts]
-        means[str(number)] = np.asarray(share @ np.array(on_aif_times))
-    return flow, fits, means
+def _maps(part: SliceCurves, aif: Aif, fit_until: float, prior: Prior) -> dict[str, Floats]:
+    """All maps of one slice, one value a wall pixel."""
+    fit = mbf_fermi(
+        part.curves,
+        aif.curve,
+        times_s=part.times_s,
+        aif_times_s=aif.times_s,
+        fit_until_s=fit_until,
+        prior=prior,
+    )
+    free = mbf_model_free(
+        part.curves,
+        aif.curve,
+        times_s=part.times_s,
+        aif_times_s=aif.times_s,
+        fit_until_s=fit_until,
+        delay_s=fit.delay_s,
+    )
+    simple = semiquantitative(
+        part.curves,
+        aif.curve,
+        part.times_s,
+        aif_times_s=aif.times_s,
+        start_s=float(aif.times_s[aif.foot]),
+        end_s=fit_until,
+    )
+    return {
+        "upslope": simple.upslope,
+        "peak": simple.peak,
+        "time_to_peak": simple.time_to_peak_s,
+        "mbf": fit.mbf_ml_min_g,
+        "mbf_se": fit.standard_error,
+        "mbf_model_free": free.mbf_ml_min_g,
+        "delay": fit.delay_s,
+        "fit_residual": fit.residual,
+    }
 
 
 def _rhythm_flags(series: Series, aif: Aif) -> list[Flag]:
@@ -279,8 +278,8 @@ def _rhythm_flags(series: Series, aif: Aif) -> list[Flag]:
     return flags
 
 
-def _fit_flags(fits: dict[int, FermiFit]) -> list[Flag]:
-    poor = [number for number, fit in fits.items() if float(fit.residual[0]) > POOR_FIT]
+def _fit_flags(flow: dict[int, SegmentFlow]) -> list[Flag]:
+    poor = [number for number, found in flow.items() if found.residual > POOR_FIT]
     if not poor:
         return []
     return [

@@ -43,10 +43,12 @@ def mbf_model_free(
     haematocrit: float | None = None,
     density_g_ml: float = MYOCARDIAL_DENSITY_G_ML,
     smoothing: float | None = None,
+    delay_s: ArrayLike | None = None,
 ) -> ModelFreeFit:
     """Blood flow of tissue curves (n, t); arguments as :func:`fermi.mbf_fermi`.
 
-    ``smoothing``: weight of the penalty relative to the data; None chooses it on all curves together.
+    ``smoothing``: weight of the penalty relative to the data; None chooses it on all curves together. ``delay_s`` (n,):
+    the delay of each curve where it is known (rounded to a quarter of a second); None tries all.
     """
     curves = check_curves(tissue, aif, dt_s, times_s, aif_times_s)
     factor = flow_factor(haematocrit, density_g_ml)
@@ -56,25 +58,34 @@ def mbf_model_free(
     hats = _hats(lags, knots)
     penalty = _second_differences(knots)
     delays = np.arange(0.0, max(max_delay_s, 0.0) + 1e-9, _DELAY_STEP_S)
+    n = used.tissue.shape[0]
+    allowed = np.ones((n, delays.size), dtype=bool)
+    if delay_s is not None:
+        nearest = np.rint(np.broadcast_to(np.asarray(delay_s, float), (n,)) / _DELAY_STEP_S).astype(int)
+        allowed = np.clip(nearest, 0, delays.size - 1)[:, None] == np.arange(delays.size)
     systems = [matrices(used, lags, float(d))[0] @ hats for d in delays]
     if smoothing is None:
-        smoothing = _cross_validated(systems, penalty, used.tissue)
-    n = used.tissue.shape[0]
+        smoothing = _cross_validated(systems, penalty, used.tissue, allowed)
     best = np.full(n, np.inf)
     flow, delay, error = np.zeros(n), np.zeros(n), np.zeros(n)
     # g = falling @ q with q >= 0: every non-negative falling response, and nothing else
     falling = np.triu(np.ones((knots.size, knots.size)))
-    for d, system in zip(delays, systems):
+    for j, (d, system) in enumerate(zip(delays, systems)):
+        mine = np.nonzero(allowed[:, j])[0]
+        if mine.size == 0:
+            continue
+        tissue_here = used.tissue[mine]
         scale = np.trace(system.T @ system) / np.trace(penalty.T @ penalty)
         stacked = np.concatenate([system, np.sqrt(smoothing * scale) * penalty]) @ falling
-        target = np.concatenate([used.tissue, np.zeros((n, penalty.shape[0]))], axis=1)
+        target = np.concatenate([tissue_here, np.zeros((mine.size, penalty.shape[0]))], axis=1)
         parts = _non_negative(stacked, target)
         # the delay is judged with the penalty: a late input fits by a spike in the response, an early one needs none
         cost = np.sum((parts @ stacked.T - target) ** 2, axis=1)
-        better = cost < best
-        best[better], delay[better] = cost[better], d
-        error[better] = np.sum((parts @ (system @ falling).T - used.tissue) ** 2, axis=1)[better]
-        flow[better] = parts.sum(axis=1)[better]
+        better = cost < best[mine]
+        which = mine[better]
+        best[which], delay[which] = cost[better], d
+        error[which] = np.sum((parts @ (system @ falling).T - tissue_here)[better] ** 2, axis=1)
+        flow[which] = parts.sum(axis=1)[better]
     peak = np.maximum(used.tissue.max(axis=1), 1e-12)
     return ModelFreeFit(flow * factor, delay, np.sqrt(error / used.times_s.size) / peak, float(smoothing))
 
@@ -102,20 +113,23 @@ def _second_differences(knots: Floats) -> Floats:
     return rows
 
 
-def _cross_validated(systems: list[Floats], penalty: Floats, tissue: Floats) -> float:
+def _cross_validated(systems: list[Floats], penalty: Floats, tissue: Floats, allowed: NDArray[np.bool_]) -> float:
     """The weight with the least generalised cross-validation score, each curve at its best delay."""
     weights = np.geomspace(1e-6, 1e2, 25)
     scores = []
     t = tissue.shape[1]
     for weight in weights:
         per_delay = []
-        for system in systems:
+        for j, system in enumerate(systems):
+            if not allowed[:, j].any():
+                continue
             gram = system.T @ system
             scale = np.trace(gram) / np.trace(penalty.T @ penalty)
             regular = gram + weight * scale * penalty.T @ penalty + 1e-12 * np.trace(gram) * np.eye(gram.shape[0])
             hat = system @ np.linalg.solve(regular, system.T)
             rest = tissue - tissue @ hat.T
-            per_delay.append(np.sum(rest**2, axis=1) / (1.0 - np.trace(hat) / t) ** 2)
+            score = np.sum(rest**2, axis=1) / (1.0 - np.trace(hat) / t) ** 2
+            per_delay.append(np.where(allowed[:, j], score, np.inf))
         scores.append(float(np.sum(np.min(per_delay, axis=0))))
     return float(weights[int(np.argmin(scores))])
 
