@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from CardiacFusionLib.mrml.view_windows import SliceView, _View
+from CardiacFusionLib.mrml.view_windows import CENTRE_X, SliceView, _View
 
 NOT_CLINICAL = "Not for clinical use"
 SYNTHETIC = "SYNTHETIC"
@@ -60,9 +60,9 @@ def directions(view: _View, left: str, right: str, top: str, bottom: str) -> Non
     """The four sides of the picture in the heart's own words."""
     for words, at, align in (
         (left, (0.02, 0.5), "left"),
-        (right, (0.84, 0.5), "right"),
-        (top, (0.5, 0.925), "center"),
-        (bottom, (0.5, 0.075), "center"),
+        (right, (2 * CENTRE_X - 0.02, 0.5), "right"),
+        (top, (CENTRE_X, 0.925), "center"),
+        (bottom, (CENTRE_X, 0.075), "center"),
     ):
         text(view, words, at, 19, (1.0, 0.86, 0.45), align)
 
@@ -80,7 +80,6 @@ def notices(view: _View, title: str, synthetic: bool, note: str = "") -> None:
 def scale_bar(view: SliceView, length_mm: float = 20.0) -> None:
     """A bar of known length in the lower left part of a slice."""
     columns, rows = view.window.GetSize()
-    x0, _ = view.pixel_of((0.0, 0.0, 0.0))
     field = view.node.GetFieldOfView()[0]
     pixels = length_mm / field * columns
     left, height = 0.03 * columns, 0.09 * rows
@@ -97,12 +96,3 @@ def plane_mark(view: SliceView, start: tuple[float, float, float], end: tuple[fl
     columns, rows = view.window.GetSize()
     text(view, words, ((a[0] - 8) / columns, a[1] / rows), 14, (0.75, 0.9, 1.0), "right")
 
-
-def legend_of(node: Any, scene: Any, shown: bool) -> None:
-    """Show or hide a node's colour legend; it is seen only once it is modified after the view exists."""
-    import slicer
-
-    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node)
-    if legend is not None:
-        legend.SetVisibility(shown)
-        legend.Modified()

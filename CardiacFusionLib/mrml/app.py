@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from CardiacFusionLib.mrml.outputs import BACKENDS
 from CardiacFusionLib.spatial.errors import StageError
 
 # logics whose registration adds node classes or storage to the scene; Terminologies is left out, as it looks for files
@@ -29,7 +30,6 @@ _LOGICS = (
     ("Sequences", "vtkSlicerSequencesLogic"),
     ("Texts", "vtkSlicerTextsLogic"),
 )
-WINDOW_BACKENDS = ("vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow")
 _WINDOW_VARIABLE = "VTK_DEFAULT_OPENGL_WINDOW"
 
 
@@ -50,7 +50,7 @@ def choose_window(backend: str | None = None) -> str:
     A choice already made in the environment stands. Default: EGL (the faster one); OSMesa is the fallback that the
     caller takes when a process with EGL has failed, since a wrong choice can end the process.
     """
-    chosen = backend or os.environ.get(_WINDOW_VARIABLE) or WINDOW_BACKENDS[0]
+    chosen = backend or os.environ.get(_WINDOW_VARIABLE) or BACKENDS[0]
     os.environ[_WINDOW_VARIABLE] = chosen
     return chosen
 

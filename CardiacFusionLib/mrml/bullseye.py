@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from CardiacFusionLib.mrml.frames import points_ras
 from CardiacFusionLib.mrml.models import add_model, polydata, set_values, show_values
 from CardiacFusionLib.mrml.volumes import NO_DATA
-from CardiacFusionLib.report.colours import NO_DATA_RGB, VESSEL_RGB, Scale
+from CardiacFusionLib.report.colours import NO_DATA_RGB, VESSEL_RGB, Scale, colours_of, text_on
 from CardiacFusionLib.report.polar import PolarMap, segment_centre, segment_outline
 from CardiacFusionLib.spatial.tree import VESSEL_OF_BRANCH, CoronaryTree
 
@@ -113,23 +113,69 @@ def add_bullseye(
         vessel = VESSEL_OF_BRANCH.get(branch.name)
         node = add_model(scene, _ribbon(path, branch.radius_mm), f"Bullseye {branch.name}")
         node.GetDisplayNode().SetColor(*VESSEL_RGB.get(vessel or "", (0.9, 0.9, 0.9)))
+        node.GetDisplayNode().SetScalarVisibility(False)
         nodes.append(node)
     for node in nodes:
         node.GetDisplayNode().SetVisibility2D(False)
-    labels = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Bullseye values")
-    labels.CreateDefaultDisplayNodes()
-    for segment, value in values.items():
-        point = points_ras(place(segment_centre(segment)[None], 4))[0]
-        labels.AddControlPoint(*point.tolist(), f"{value:.1f}" if np.isfinite(value) else "–")
-    labels.SetLocked(True)
-    display = labels.GetDisplayNode()
-    display.SetGlyphScale(0.01)
-    display.SetVisibility2D(False)
-    display.SetTextScale(3.5)
-    display.GetTextProperty().SetFontFamilyToArial()
-    display.GetTextProperty().SetBold(True)
-    nodes.append(labels)
+    nodes += _labels(scene, values, scale)
+    nodes += _stenosis_marks(scene, tree_heart, polar)
     return nodes
+
+
+def _labels(scene: Any, values: dict[int, float], scale: Scale) -> list[Any]:
+    """The values as text, dark on light segments and light on dark ones (a point list has one text colour)."""
+    tones: dict[str, dict[int, float]] = {"black": {}, "white": {}}
+    for segment, value in values.items():
+        rgb = colours_of(np.array([value]), scale.low, scale.high)[0]
+        tones[text_on((float(rgb[0]), float(rgb[1]), float(rgb[2])))][segment] = value
+    nodes = []
+    for tone, group in tones.items():
+        if not group:
+            continue
+        points = {s: points_ras(place(segment_centre(s)[None], 4))[0] for s in group}
+        grey = 0.05 if tone == "black" else 1.0
+        labels = _text_points(scene, f"Bullseye values ({tone})", (grey,) * 3, 4.5)
+        for segment, point in points.items():
+            value = group[segment]
+            labels.AddControlPoint(*point.tolist(), f"{value:.1f}" if np.isfinite(value) else "–")
+        nodes.append(labels)
+    return nodes
+
+
+def _stenosis_marks(scene: Any, tree_heart: CoronaryTree, polar: PolarMap) -> list[Any]:
+    """The narrowings at their place on the disc."""
+    if not tree_heart.stenoses:
+        return []
+    marks = _text_points(scene, "Bullseye stenoses", (1.0, 0.95, 0.3), 4.0)
+    for stenosis in tree_heart.stenoses:
+        point = points_ras(place(polar.plane(stenosis.point_mm[None]), 6))[0]
+        marks.AddControlPoint(*point.tolist(), f"{stenosis.branch} {stenosis.diameter_percent:.0f} %")
+    display = marks.GetDisplayNode()
+    display.SetGlyphTypeFromString("Sphere3D")
+    display.SetUseGlyphScale(False)
+    display.SetGlyphSize(4.0)
+    return [marks]
+
+
+def _text_points(scene: Any, name: str, colour: tuple[float, float, float], text_scale: float) -> Any:
+    """An empty point list whose labels are what matters."""
+    node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
+    node.CreateDefaultDisplayNodes()
+    node.SetLocked(True)
+    display = node.GetDisplayNode()
+    display.SetUseGlyphScale(False)
+    display.SetGlyphSize(0.02)
+    display.SetVisibility2D(False)
+    display.SetTextScale(text_scale)
+    display.SetSelectedColor(*colour)
+    display.SetColor(*colour)
+    text = display.GetTextProperty()
+    text.SetFontFamilyToArial()
+    text.SetBold(True)
+    text.SetShadow(colour[0] > 0.5)
+    text.SetJustificationToCentered()
+    text.SetVerticalJustificationToCentered()
+    return node
 
 
 def _ribbon(path: NDArray[np.float64], radius_mm: NDArray[np.float64]) -> Any:

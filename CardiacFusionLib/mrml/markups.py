@@ -64,9 +64,13 @@ def add_stenoses(scene: Any, stenoses: Sequence[Stenosis], name: str) -> Any:
     node.SetLocked(True)
     display = node.GetDisplayNode()
     display.SetGlyphTypeFromString("Sphere3D")
-    display.SetSelectedColor(1.0, 0.92, 0.2)
-    display.SetGlyphScale(3.0)
-    display.SetTextScale(4.0)
+    display.SetSelectedColor(1.0, 0.95, 0.3)
+    display.SetUseGlyphScale(False)
+    display.SetGlyphSize(5.0)
+    display.SetTextScale(4.5)
+    display.GetTextProperty().SetFontFamilyToArial()
+    display.GetTextProperty().SetBold(True)
+    display.GetTextProperty().SetShadow(True)
     return node
 
 

@@ -15,7 +15,8 @@ from CardiacFusionLib.mrml.app import SceneApp
 from CardiacFusionLib.mrml.frames import points_ras
 from CardiacFusionLib.spatial.errors import StageError
 
-SIZE = (900, 900)
+SIZE = (1060, 900)
+CENTRE_X = 450 / 1060  # the heart stands left of the middle; the colour legend has the strip on the right
 _SLICE_MANAGERS = (
     "vtkMRMLVolumeGlyphSliceDisplayableManager",
     "vtkMRMLModelSliceDisplayableManager",
@@ -150,8 +151,9 @@ class SliceView(_View):
         short = min(columns, rows)
         self.node.SetFieldOfView(width_mm * columns / short, width_mm * rows / short, 1.0)
         matrix = self.node.GetSliceToRAS()
+        aside = (0.5 - CENTRE_X) * self.node.GetFieldOfView()[0]
         for axis, value in enumerate(points_ras(np.array(centre_heart_mm))):
-            matrix.SetElement(axis, 3, float(value))
+            matrix.SetElement(axis, 3, float(value) + aside * matrix.GetElement(axis, 0))
         self.node.UpdateMatrices()
 
     def pixel_of(self, point_heart_mm: tuple[float, float, float]) -> tuple[float, float]:
@@ -215,6 +217,7 @@ class ThreeDView(_View):
         self.node.SetRenderMode(1)  # orthographic: sizes can be compared
         camera.ParallelProjectionOn()
         camera.SetParallelScale(height_mm / 2)
+        camera.SetWindowCenter(1.0 - 2.0 * CENTRE_X, 0.0)
         self.renderer.ResetCameraClippingRange()
 
     def close(self) -> None:

@@ -10,15 +10,17 @@ import numpy as np
 
 from CardiacFusionLib.mrml import annotations, bullseye
 from CardiacFusionLib.mrml.app import SceneApp
-from CardiacFusionLib.mrml.colours import add_legend
+from CardiacFusionLib.mrml.colours import add_legend, remove_legend
+from CardiacFusionLib.mrml.outputs import VIEW_NAMES
 from CardiacFusionLib.mrml.scene import CaseNodes
 from CardiacFusionLib.mrml.view_windows import SliceView, ThreeDView
 from CardiacFusionLib.report.content import CaseContent
 from CardiacFusionLib.report.polar import PolarMap, polar_map
+from CardiacFusionLib.spatial.labels import Label
 
-VIEW_NAMES = ("short_axis", "long_axis_vertical", "long_axis_horizontal", "surface_3d", "bullseye")
 _FIELD_MM = 125.0
-_MAP_OPACITY = 0.72
+_MAP_OPACITY = 0.9
+_LV_SEGMENTS = (Label.MYOCARDIUM.name.lower(), Label.LV_CAVITY.name.lower())
 
 
 def middle_slice(content: CaseContent, nodes: CaseNodes) -> int | None:
@@ -49,6 +51,7 @@ def render_views(content: CaseContent, app: SceneApp, nodes: CaseNodes, folder: 
         path = folder / f"{name}.png"
         drawers[name](content, app, nodes, polar, path)
         paths.append(path)
+    add_legend(nodes.wall_map, nodes.scale)
     return paths
 
 
@@ -79,17 +82,15 @@ def _slice(
     try:
         view.show(nodes.ct, shown_map, _MAP_OPACITY)
         view.look_at(centre, _FIELD_MM)
-        legend = add_legend(shown_map, nodes.scale)
-        legend.SetVisibility(True)
-        legend.Modified()
+        add_legend(shown_map, nodes.scale)
         if marks is not None:
             marks(view)
         annotations.directions(view, *sides)
         annotations.notices(view, title, content.synthetic)
         annotations.scale_bar(view)
         view.save(path)
-        app.scene.RemoveNode(legend)
     finally:
+        remove_legend(shown_map)
         view.close()
 
 
@@ -154,27 +155,43 @@ def _three_d(
     _only(app, shown, _all_displayed(nodes))
     view = ThreeDView(app, path.stem)
     try:
-        legend = add_legend(legend_on, nodes.scale)
-        legend.SetVisibility(True)
-        legend.Modified()
+        add_legend(legend_on, nodes.scale)
         if sides is not None:
             annotations.directions(view, *sides)
         annotations.notices(view, title, content.synthetic, note)
         view.camera(*camera)
         view.save(path)
-        app.scene.RemoveNode(legend)
     finally:
+        remove_legend(legend_on)
         view.close()
 
 
 def _surface(content: CaseContent, app: SceneApp, nodes: CaseNodes, polar: PolarMap, path: Path) -> None:
     """From the front and a little from the left: the LAD and the anterior wall face the viewer."""
-    shown = [*nodes.surface, *nodes.tubes, nodes.stenoses]
-    camera = (np.array([polar.centre_mm[0], polar.centre_mm[1], 2.0]), (-0.25, -1.0, 0.12), (0.0, 0.0, 1.0), 150.0)
+    shown = [*nodes.surface, *nodes.tubes, nodes.stenoses, nodes.walls]
+    middle = (polar.base_z_mm + polar.apex_z_mm) / 2
+    camera = (
+        np.array([polar.centre_mm[0] - 8.0, polar.centre_mm[1], middle + 6.0]),
+        (-0.25, -1.0, 0.16),
+        (0.0, 0.0, 1.0),
+        1.55 * (polar.base_z_mm - polar.apex_z_mm),
+    )
+    _context(nodes)
     _three_d(
         content, app, nodes, path, shown, nodes.surface[0], f"Coronaries on stress {nodes.scale.title.lower()}",
         "Grey: no perfusion slice near", camera, ("Septal", "Lateral", "Base", "Apex"),
     )  # fmt: skip
+
+
+def _context(nodes: CaseNodes) -> None:
+    """The other chambers as faint shapes, so that the LV is not seen alone; wall and cavity are the surface's."""
+    display = nodes.walls.GetDisplayNode()
+    display.SetVisibility3D(True)
+    segmentation = nodes.walls.GetSegmentation()
+    for index in range(segmentation.GetNumberOfSegments()):
+        segment_id = segmentation.GetNthSegmentID(index)
+        display.SetSegmentVisibility3D(segment_id, segment_id not in _LV_SEGMENTS)
+        display.SetSegmentOpacity3D(segment_id, 0.13)
 
 
 def _bullseye(content: CaseContent, app: SceneApp, nodes: CaseNodes, polar: PolarMap, path: Path) -> None:

@@ -1,0 +1,117 @@
+"""The scene and the pictures of a case, made in a child process that may die without taking the run with it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from CardiacFusionLib.report.content import CaseContent
+
+VIEW_NAMES = ("short_axis", "long_axis_vertical", "long_axis_horizontal", "surface_3d", "bullseye")
+BACKENDS = ("vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow")
+TIMEOUT_S = 600.0
+GL_HINT = "install libegl1, libegl-mesa0, libgl1-mesa-dri and libosmesa6, or run 'cardiacfusion doctor'"
+
+
+@dataclass(frozen=True)
+class SceneOutputs:
+    """What was made. ``reason`` says in a sentence why a part is missing, and is None where all is there."""
+
+    scene: Path | None
+    views: tuple[Path, ...]
+    reason: str | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)  # "built", "scene", "views"
+    rss_mb: float | None = None  # peak memory of the child
+
+
+def write_scene_and_views(
+    content: CaseContent,
+    folder: Path,
+    log: Callable[[str], None] = lambda words: None,
+    *,
+    backends: Sequence[str] = BACKENDS,
+    timeout_s: float = TIMEOUT_S,
+) -> SceneOutputs:
+    """Write ``folder/scene.mrb`` and ``folder/views/*.png``; never raises for a missing scene library or OpenGL.
+
+    Tries each backend in turn until all pictures are there. ``log`` takes progress in words.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    scene, views = folder / "scene.mrb", tuple(folder / "views" / f"{name}.png" for name in VIEW_NAMES)
+    if importlib.util.find_spec("slicer") is None:
+        return SceneOutputs(
+            None, (), "No scene and no pictures: slicer-core is not installed ('pip install cardiacfusion[scene]')."
+        )
+    for old in (scene, *views):
+        old.unlink(missing_ok=True)
+    seconds: dict[str, float] = {}
+    rss: float | None = None
+    reason: str | None = None
+    with tempfile.TemporaryDirectory(prefix="cardiacfusion-render-") as scratch:
+        case = Path(scratch) / "case.pickle"
+        with case.open("wb") as file:
+            pickle.dump(content, file, protocol=pickle.HIGHEST_PROTOCOL)
+        for backend in backends:
+            log(f"Building the scene and drawing the views ({backend})")
+            command = [sys.executable, "-m", "CardiacFusionLib.mrml.render", str(case), str(folder), "--backend", backend]
+            if "scene" in seconds:
+                command.append("--skip-scene")
+            parts, reason = _run(command, timeout_s)
+            for part in parts:
+                if "seconds" in part:
+                    seconds.setdefault(str(part["part"]), float(str(part["seconds"])))
+                    log(f"{part['part']}: {part['seconds']} s")
+                if "rss_mb" in part:
+                    rss = float(str(part["rss_mb"]))
+            if reason is None:
+                break
+            log(f"{backend}: {reason}")
+    made = tuple(view for view in views if view.is_file())
+    if reason is not None:
+        missing = "pictures" if scene.is_file() else "scene and pictures"
+        reason = f"The {missing} could not be made completely: {reason} ({GL_HINT})."
+    return SceneOutputs(scene if scene.is_file() else None, made, reason, seconds, rss)
+
+
+def _run(command: list[str], timeout_s: float) -> tuple[list[dict[str, object]], str | None]:
+    """Run the child; the parts it reported, and why it did not finish (None where it did)."""
+    environment = dict(os.environ)
+    root = str(Path(__file__).resolve().parents[2])
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH", "")]))
+    try:
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False)
+        output, errors, code = ended.stdout, ended.stderr, ended.returncode
+    except subprocess.TimeoutExpired as late:
+        output = late.stdout.decode(errors="replace") if isinstance(late.stdout, bytes) else late.stdout or ""
+        return _parts(output), f"it took longer than {timeout_s:.0f} s"
+    parts = _parts(output)
+    if code == 0:
+        return parts, None
+    told = next((str(p["reason"]) for p in parts if p.get("part") == "failed"), None)
+    if told is not None:
+        return parts, told
+    if code < 0:
+        return parts, f"the drawing process was ended by {signal.Signals(-code).name}"
+    lines = [line for line in errors.splitlines() if line.strip()]
+    return parts, lines[-1].strip()[:300] if lines else f"the drawing process ended with code {code}"
+
+
+def _parts(output: str) -> list[dict[str, object]]:
+    """The JSON lines among what the child printed (libraries may print other lines)."""
+    parts = []
+    for line in output.splitlines():
+        if line.startswith("{"):
+            try:
+                parts.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+    return parts
