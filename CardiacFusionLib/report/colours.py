@@ -34,6 +34,7 @@ MBF_RANGE = (0.0, 3.0)  # mL/min/g; normal stress flow is about 2.2-2.3 (PMC7706
 MPR_RANGE = (0.0, 4.0)  # stress/rest; below about 2 is commonly called reduced
 
 VESSEL_RGB = {"LAD": (0.86, 0.22, 0.27), "LCx": (0.95, 0.62, 0.15), "RCA": (0.25, 0.45, 0.85)}
+SHORT_TITLES = {"mbf": "MBF", "mpr": "MPR"}
 TITLES = {
     "mbf": "Myocardial blood flow",
     "mpr": "Perfusion reserve (stress/rest)",
@@ -78,6 +79,12 @@ class Scale:
     def legend(self) -> str:
         """Title for a colour bar, with the unit where there is one."""
         return f"{self.title} ({self.unit})" if self.unit not in ("", "1") else self.title
+
+    @property
+    def short_legend(self) -> str:
+        """The same in two short lines, for narrow colour bars."""
+        title = SHORT_TITLES.get(self.quantity, self.title)
+        return f"{title}\n({self.unit})" if self.unit not in ("", "1") else title
 
 
 def scale_of(maps: PerfusionMaps, quantity: str) -> Scale:

@@ -1,0 +1,101 @@
+"""The 17-segment bullseye with values, colour bar and coronary branches, as a matplotlib figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from CardiacFusionLib.report.colours import VESSEL_RGB, Scale, colours_of, perfusion_table, text_on
+from CardiacFusionLib.report.polar import OUTSIDE_LIMIT, PolarMap, segment_centre, segment_outline
+from CardiacFusionLib.spatial.tree import VESSEL_OF_BRANCH, CoronaryTree
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_SIDES = (("Anterior", 0.0, 1.36), ("Inferior", 0.0, -1.36), ("Septal", -1.36, 0.0), ("Lateral", 1.36, 0.0))
+
+
+def draw_bullseye(
+    axes: Axes,
+    values: Mapping[int, float],
+    scale: Scale,
+    tree_heart: CoronaryTree | None = None,
+    polar: PolarMap | None = None,
+    marked: tuple[int, ...] = (),
+    colour_bar: bool = True,
+) -> None:
+    """Draw segment -> value on ``axes``. ``marked`` segments get a heavy outline; NaN is grey with a dash.
+
+    With ``tree_heart`` and ``polar`` the branches lie over the segments, width following the lumen, stenoses marked.
+    """
+    from matplotlib.colors import ListedColormap, Normalize
+    from matplotlib.patches import Polygon
+
+    for segment, value in values.items():
+        rgb = colours_of(np.array([float(value)]), scale.low, scale.high)[0]
+        axes.add_patch(Polygon(segment_outline(segment), facecolor=rgb, edgecolor="white", linewidth=1.4, zorder=1))
+        words = f"{value:.1f}" if np.isfinite(value) else "–"
+        colour = text_on((float(rgb[0]), float(rgb[1]), float(rgb[2])))
+        axes.text(*segment_centre(segment), words, color=colour, fontsize=10.5, ha="center", va="center", zorder=4)
+    for segment in marked:
+        if segment in values:
+            axes.add_patch(
+                Polygon(segment_outline(segment), fill=False, edgecolor="#d7263d", linewidth=2.4, zorder=2.5)
+            )
+    if tree_heart is not None and polar is not None:
+        _draw_tree(axes, tree_heart, polar)
+    for words, x, y in _SIDES:
+        axes.text(x, y, words, ha="center", va="center", fontsize=9.5, color="#5b6470", rotation=90 if x else 0)
+    axes.set_xlim(-1.45, 1.45)
+    axes.set_ylim(-1.45, 1.45)
+    axes.set_aspect("equal")
+    axes.set_axis_off()
+    if colour_bar:
+        from matplotlib.cm import ScalarMappable
+
+        table = ScalarMappable(Normalize(scale.low, scale.high), ListedColormap(perfusion_table()))
+        bar = axes.figure.colorbar(table, ax=axes, shrink=0.72, pad=0.03, extend="max")
+        bar.set_label(scale.legend, fontsize=9.5)
+        bar.outline.set_visible(False)
+        bar.ax.tick_params(labelsize=9, length=0)
+
+
+def _draw_tree(axes: Axes, tree: CoronaryTree, polar: PolarMap) -> None:
+    """Branches over the disc, with a white halo so that they stand off every colour."""
+    placed: list[tuple[float, float]] = []
+    for branch in tree.branches:
+        path = polar.plane(branch.points_mm)
+        colour: Any = VESSEL_RGB.get(VESSEL_OF_BRANCH.get(branch.name) or "", (0.35, 0.35, 0.38))
+        widths = 2.2 * np.clip(np.asarray(branch.radius_mm, dtype=float), 0.5, 2.0)
+        for index in range(len(path) - 1):
+            if np.hypot(*(path[index + 1] - path[index])) > 0.5:
+                continue  # the branch crosses the apex or leaves the disc: no line through the middle
+            step = path[index : index + 2]
+            axes.plot(*step.T, color="white", linewidth=widths[index] + 1.6, solid_capstyle="round", zorder=2.8)
+        for index in range(len(path) - 1):
+            if np.hypot(*(path[index + 1] - path[index])) <= 0.5:
+                step = path[index : index + 2]
+                axes.plot(*step.T, color=colour, linewidth=widths[index], solid_capstyle="round", zorder=3)
+        if branch.length_mm > 15:
+            place = _free_place(path, placed)
+            placed.append(place)
+            axes.text(*place, branch.name, color=colour, fontsize=9, fontweight="bold", ha="center", va="center", zorder=5)
+    for stenosis in tree.stenoses:
+        x, y = polar.plane(stenosis.point_mm[None])[0]
+        axes.plot(x, y, marker="D", markersize=8, color="#ffe14d", markeredgecolor="black", zorder=6)
+        axes.annotate(
+            f"{stenosis.diameter_percent:.0f} %", (x, y), xytext=(8, 6), textcoords="offset points", fontsize=9,
+            fontweight="bold", zorder=6, bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.85},
+        )  # fmt: skip
+
+
+def _free_place(path: np.ndarray, taken: list[tuple[float, float]]) -> tuple[float, float]:
+    """A place for a branch's name: just outside the disc above its first points, moved on where another name stands."""
+    for point in path:
+        direction = point / max(float(np.hypot(*point)), 1e-6)
+        place = direction * min(OUTSIDE_LIMIT, 1.13)
+        if all(np.hypot(place[0] - x, place[1] - y) > 0.24 for x, y in taken):
+            return float(place[0]), float(place[1])
+    return float(path[-1][0]), float(path[-1][1])
