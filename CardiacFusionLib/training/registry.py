@@ -27,9 +27,11 @@ def _lazy(module: str, attribute: str) -> Callable[[], TrainingTask]:
 
 
 TASKS: dict[str, Callable[[], TrainingTask]] = {
+    "cmr_walls": _lazy("cmr_walls", "CmrWallsTask"),
     "ct_chambers": _lazy("ct_chambers", "CtChambers"),
     "ct_pose": _lazy("ct_pose", "CtPose"),
     "ct_walls": _lazy("ct_walls", "CtWallsTask"),
+    "sdn": _lazy("sdn", "SdnTask"),
 }
 
 

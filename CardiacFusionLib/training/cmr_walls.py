@@ -1,0 +1,145 @@
+"""The CMR wall network: LV cavity, myocardium and RV from the phases of a first pass, or from a single frame."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor, nn
+
+from CardiacFusionLib.networks.chamber_unet import ChamberUNet
+from CardiacFusionLib.spatial.labels import CMR_LABEL_COUNT
+from CardiacFusionLib.training.harness import VALIDATION_SEED, Batch, Metrics
+from CardiacFusionLib.training.losses import dice_per_class, label_loss
+from CardiacFusionLib.twin.cmr_training import CmrSample, cmr_training_slice
+from CardiacFusionLib.walls.cmr_input import CHANNELS, CROP, PIXEL_MM, even_out
+
+WIDTHS = (16, 32, 64, 128, 160)
+SOURCE_SIZE = 144  # pixels a side of the drawn slice: wider than the crop, so that turning leaves few empty corners
+SERIES_SHARE = 0.5  # of the samples show a first pass
+CINE_SHARE = 0.35  # show one cine frame; the rest show one perfusion frame
+VALIDATION_CASES = 40
+REUSE = 8  # crops drawn of each slice: making a slice costs several times as much as a training step
+WINDOW = 250  # slices from which the next crop is drawn, so that a batch mixes hearts
+
+
+@lru_cache(maxsize=WINDOW + 50)
+def _slice(seed: int) -> CmrSample:
+    """A drawn slice, kept for reuse by this process."""
+    return cmr_training_slice(seed, SOURCE_SIZE)
+
+
+def _crop(sample: CmrSample, channels: NDArray[np.float32], rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+    """A turned, mirrored, scaled, shifted and gently bent window of the slice on the network's grid."""
+    angle = rng.uniform(-180, 180) if rng.random() < 0.4 else rng.normal(0, 15)
+    mirror = -1.0 if rng.random() < 0.15 else 1.0
+    scale = float(np.exp(rng.normal(0, 0.1)))
+    stretch = float(np.exp(rng.normal(0, 0.04)))
+    reach = 45.0 if rng.random() < 0.2 else 12.0  # now and then the heart lies at the edge
+    shift = rng.uniform(-reach, reach, 2)
+    step = (np.arange(CROP) - (CROP - 1) / 2) * PIXEL_MM
+    v, u = np.meshgrid(step, step, indexing="ij")
+    c, s = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    x = (c * u * mirror - s * v) * scale * stretch + shift[0]
+    y = (s * u * mirror + c * v) * scale / stretch + shift[1]
+    half = (channels.shape[-1] - 1) / 2
+    if rng.random() < 0.5:
+        bend = rng.normal(0, 1, (2, 6, 6)) * rng.uniform(0, 2.5)
+        x, y = (p + ndimage.zoom(b, CROP / 6, order=3, mode="nearest") for p, b in zip((x, y), bend))
+    at = [y / sample.spacing_mm + half, x / sample.spacing_mm + half]
+    images = np.stack([ndimage.map_coordinates(i, at, order=1, mode="constant") for i in channels])
+    labels = ndimage.map_coordinates(sample.labels, at, order=0, mode="constant")
+    return images, labels
+
+
+def _vary(images: NDArray, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Other contrast curves, resolutions, window settings and artefacts; same shape."""
+    level = max(float(np.percentile(images, 99)), 1e-6)
+    x = np.clip(images / level, 0, 3.0)
+    if rng.random() < 0.5:
+        x = x ** rng.uniform(0.6, 1.6)
+    if rng.random() < 0.3:
+        x = np.clip(x - rng.uniform(0, 0.08), 0, None)
+    if rng.random() < 0.2:  # eight-bit export with a tight window
+        x = np.minimum(x, rng.uniform(0.5, 1.0))
+    if rng.random() < 0.3:
+        x = ndimage.gaussian_filter(x, (0, *[rng.uniform(0.3, 1.0)] * 2))
+    if rng.random() < 0.15:  # ghost along the phase-encoding direction
+        x = x + rng.uniform(0.02, 0.12) * np.roll(x, int(rng.integers(20, 100)), axis=int(rng.integers(1, 3)))
+    if rng.random() < 0.3:
+        x = np.abs(x + rng.normal(0, rng.uniform(0.005, 0.04), x.shape))
+    return np.asarray(x, dtype=np.float32)
+
+
+class CmrWallsTask:
+    """Slices of random hearts; half as the four phases of a first pass, half as one frame in all four channels."""
+
+    name = "cmr_walls"
+    batch_size = 8
+    learning_rate = 2e-3
+    validate_every_s = 180.0
+
+    def build(self) -> nn.Module:
+        """A fresh network."""
+        return ChamberUNet(CHANNELS, CMR_LABEL_COUNT, WIDTHS, dimensions=2)
+
+    def sample(self, seed: int) -> dict[str, NDArray[Any]]:
+        """``image`` (4, y, x) float32 as the network sees it, ``labels`` (1, y, x) int64."""
+        rng = np.random.default_rng((seed, 1))
+        kind = "series" if rng.random() < SERIES_SHARE else "frame"
+        return self._sample(seed // REUSE + int(rng.integers(0, WINDOW)), rng, kind)
+
+    def _sample(self, seed: int, rng: np.random.Generator, kind: str) -> dict[str, NDArray[Any]]:
+        drawn = _slice(seed)
+        if kind == "series":
+            chosen = drawn.channels[:4]
+        else:
+            cine = rng.random() < CINE_SHARE / (1 - SERIES_SHARE)
+            chosen = drawn.channels[[4 if cine else int(rng.integers(0, 4))]]
+        images, labels = _crop(drawn, chosen, rng)
+        images = _vary(images, rng)
+        if len(images) == 1:
+            images = np.repeat(images, CHANNELS, axis=0)
+        return {"image": even_out(images), "labels": labels[None].astype(np.int64)}
+
+    def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Metrics]:
+        """Dice + cross-entropy."""
+        value = label_loss(CMR_LABEL_COUNT)(network(batch["image"]), batch["labels"])
+        return value, {}
+
+    def validate(self, network: nn.Module) -> Metrics:
+        """Dice of all slices of unseen hearts, pooled, for first pass and cine; ``score`` is the mean for the LV."""
+        figures: Metrics = {}
+        device = next(network.parameters()).device
+        for kind in ("series", "frame"):
+            found, truth = [], []
+            for start in range(0, VALIDATION_CASES, 8):
+                seeds = range(VALIDATION_SEED + start, VALIDATION_SEED + min(start + 8, VALIDATION_CASES))
+                drawn = [self._sample(s, np.random.default_rng((s, 1)), kind) for s in seeds]
+                batch = torch.from_numpy(np.stack([d["image"] for d in drawn])).to(device)
+                found.append(network(batch).argmax(1).cpu())
+                truth.append(torch.from_numpy(np.concatenate([d["labels"] for d in drawn])))
+            scores = dice_per_class(torch.cat(found), torch.cat(truth), CMR_LABEL_COUNT)
+            names = ("cavity_dice", "myocardium_dice", "rv_dice")
+            figures |= {f"{kind}_{name}": float(v) for name, v in zip(names, scores)}
+        lv = [v for k, v in figures.items() if "rv" not in k]
+        return {"score": float(np.mean(lv)), **figures}
+
+    def facts(self) -> dict[str, Any]:
+        """For the manifest."""
+        kwargs = {"inputs": CHANNELS, "classes": CMR_LABEL_COUNT, "widths": list(WIDTHS), "dimensions": 2}
+        return {
+            "version": "1",
+            "architecture": {"network": "chamber_unet:ChamberUNet", "kwargs": kwargs},
+            "input": {
+                "grid": [CROP, CROP],
+                "spacing_mm": PIXEL_MM,
+                "channels": ["baseline", "rv_peak", "lv_peak", "myocardium"],
+                "scale": "local root mean square",
+            },
+            "data": "digital twin, CMR slices (synthetic); no real image",
+        }
