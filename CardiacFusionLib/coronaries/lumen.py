@@ -1,0 +1,129 @@
+"""Where a coronary artery may lie: blood brightness, the crop around the heart and the epicardial search mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from CardiacFusionLib.spatial.labels import Label
+from CardiacFusionLib.spatial.pose import apply
+from CardiacFusionLib.spatial.volume import Volume
+
+CROP_MARGIN_MM = 14.0  # the arteries and their fat reach at most this far out of the chambers
+REACH_MM = 12.0  # search outside the chambers up to here: AV grooves hold up to a centimetre of fat
+DEPTH_MYOCARDIUM_MM = 3.0  # into the wall: bridging and an outline that is off by one or two coarse voxels
+DEPTH_CAVITY_MM = 1.5  # into thin-walled chambers: their outline in the labels is the blood's edge
+SURROUNDINGS_HU = -60.0  # epicardial fat with the partial volume of the wall
+MIN_CONTRAST_HU = 150.0  # SCCT 2022: diagnostic coronary CT wants >= 250; below this no lumen stands out
+
+CAVITIES = (Label.LV_CAVITY, Label.RV_CAVITY, Label.LEFT_ATRIUM, Label.RIGHT_ATRIUM, Label.AORTA, Label.PULMONARY_TRUNK)
+
+
+@dataclass(frozen=True)
+class Blood:
+    """Brightness of blood in the aortic root: median and spread in HU, and how many voxels spoke."""
+
+    hu: float
+    sd_hu: float
+    count: int
+
+    @property
+    def contrast_hu(self) -> float:
+        """Blood against what surrounds an artery."""
+        return self.hu - SURROUNDINGS_HU
+
+
+@dataclass(frozen=True)
+class SearchRegion:
+    """The crop of the CT around the heart on the CT's own grid, its chamber labels, and where arteries may lie."""
+
+    ct: Volume
+    labels: NDArray[np.uint8]  # (z, y, x) on the crop's grid, nearest voxel of the walls' labels
+    mask: NDArray[np.bool_]
+    blood: Blood
+
+
+def labels_on(ct: Volume, labels: Volume) -> NDArray[np.uint8]:
+    """Chamber labels (z, y, x) read at the voxels of ``ct`` (nearest neighbour), slab by slab."""
+    matrix = labels.lps_to_index @ ct.index_to_lps
+    to_zyx = matrix[:3, :3][::-1, ::-1]
+    offset = matrix[:3, 3][::-1]
+    return np.asarray(
+        ndimage.affine_transform(
+            labels.array, to_zyx, offset, output_shape=ct.array.shape, order=0, mode="constant", cval=0
+        ),
+        dtype=np.uint8,
+    )
+
+
+def crop_box(ct: Volume, labels: Volume) -> tuple[slice, slice, slice] | None:
+    """Slices (z, y, x) of ``ct`` that hold the labelled heart with its margin; None where the two do not meet.
+
+    The aorta and pulmonary trunk count only where they lie near the chambers, so that a long arch does not widen it.
+    """
+    heart = np.isin(labels.array, [int(x) for x in Label if x not in (0, Label.AORTA, Label.PULMONARY_TRUNK)])
+    found = np.argwhere(heart)[:, ::-1]
+    if not len(found):
+        return None
+    index = apply(ct.lps_to_index, apply(labels.index_to_lps, found.astype(float)))
+    margin = CROP_MARGIN_MM / np.asarray(ct.spacing_mm)
+    low = np.maximum(np.floor(index.min(axis=0) - margin), 0).astype(int)
+    high = np.minimum(np.ceil(index.max(axis=0) + margin) + 1, ct.size).astype(int)
+    if np.any(high - low < 8):
+        return None
+    return slice(low[2], high[2]), slice(low[1], high[1]), slice(low[0], high[0])
+
+
+def cropped(volume: Volume, box: tuple[slice, slice, slice]) -> Volume:
+    """The part of a volume inside ``box`` (z, y, x), at its own place."""
+    start = np.asarray([box[2].start, box[1].start, box[0].start], dtype=float)
+    origin = apply(volume.index_to_lps, start)
+    return Volume(volume.array[box], volume.spacing_mm, tuple(origin), volume.direction)
+
+
+def blood_of_root(ct: Volume, labels: NDArray[np.uint8]) -> Blood:
+    """Median and robust spread of HU inside the aorta, away from its edge. ``labels`` on the grid of ``ct``."""
+    steps = max(1, round(2.0 / min(ct.spacing_mm)))
+    inside = ndimage.binary_erosion(labels == Label.AORTA, iterations=steps)
+    if inside.sum() < 50:
+        inside = labels == Label.AORTA
+    values = np.asarray(ct.array[inside], dtype=float)
+    if len(values) < 20:
+        return Blood(float("nan"), float("nan"), len(values))
+    median = float(np.median(values))
+    return Blood(median, float(1.4826 * np.median(np.abs(values - median))), len(values))
+
+
+def search_mask(labels: NDArray[np.uint8], spacing_zyx_mm: tuple[float, float, float]) -> NDArray[np.bool_]:
+    """Voxels where a coronary artery may lie: a shell on the chambers, and a little inside their outlines."""
+    chambers = labels > 0
+    # one coarse distance map serves: work at about 1 mm
+    step = tuple(max(1, round(1.0 / s)) for s in spacing_zyx_mm)
+    coarse = labels[:: step[0], :: step[1], :: step[2]]
+    sampling = [s * k for s, k in zip(spacing_zyx_mm, step)]
+    outside = ndimage.distance_transform_edt(coarse == 0, sampling=sampling)
+    inside = ndimage.distance_transform_edt(coarse > 0, sampling=sampling)
+    cavity = np.isin(coarse, [int(c) for c in CAVITIES])
+    wall = coarse == Label.MYOCARDIUM
+    allowed = (outside <= REACH_MM) & ~cavity & ~wall
+    allowed |= cavity & (inside <= DEPTH_CAVITY_MM)
+    # between two touching chambers the outline has no "outside": the groove is where cavity meets another structure
+    edge = ndimage.distance_transform_edt(cavity, sampling=sampling)
+    allowed |= cavity & (edge <= DEPTH_CAVITY_MM) & (inside <= 3.0 * DEPTH_CAVITY_MM)
+    allowed |= wall & (inside <= DEPTH_MYOCARDIUM_MM)
+    full = np.repeat(np.repeat(np.repeat(allowed, step[0], 0), step[1], 1), step[2], 2)
+    return np.asarray(full[: chambers.shape[0], : chambers.shape[1], : chambers.shape[2]], dtype=bool)
+
+
+def search_region(ct: Volume, labels: Volume) -> SearchRegion | None:
+    """Crop, labels, mask and blood brightness; None where the labelled heart does not lie in the CT."""
+    box = crop_box(ct, labels)
+    if box is None:
+        return None
+    part = cropped(ct, box)
+    on_grid = labels_on(part, labels)
+    spacing = part.spacing_mm[::-1]
+    return SearchRegion(part, on_grid, search_mask(on_grid, spacing), blood_of_root(part, on_grid))

@@ -1,0 +1,265 @@
+"""Names of the coronary branches from their course in the heart frame and the topology of the tree.
+
+Corridors: the anterior groove (LAD), the atrioventricular groove on the side of the free wall (LCx) and of the right
+heart (RCA), the inferior groove (PDA), the inferolateral wall (PLB). Every end of the tree has one way to its ostium;
+the way with the longest stretch in a corridor carries its name. What is common to LAD and LCx is the LM. A way that
+stays in no corridor gets no vessel name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CardiacFusionLib.coronaries.paths import PathTree
+from CardiacFusionLib.spatial.aha import insertion_angle_deg
+from CardiacFusionLib.spatial.pose import HeartPose
+
+Nodes = NDArray[np.intp]
+
+GROOVE_DEG = 26.0  # half width of an interventricular groove seen from the long axis
+AV_LEVEL = 0.74  # an artery in the AV groove keeps above this share of the long axis
+MIN_CORRIDOR_MM = {"LAD": 22.0, "LCx": 12.0, "RCA": 22.0, "PDA": 14.0, "PLB": 12.0}
+PDA_TOP_LEVEL = 0.88  # the PDA starts below the AV groove
+PLB_TOP_LEVEL = 0.9
+MIN_SIDE_MM = 9.0
+MAX_SIDE_BRANCHES = 2  # D1-2, OM1-2; more are kept as unnamed side branches
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where each point of a tree lies, seen from the long axis."""
+
+    from_anterior_deg: NDArray[np.float64]  # signed; positive towards the septum, negative over the free wall
+    septum_deg: float
+    level: NDArray[np.float64]  # 0 apex .. 1 base
+
+    @property
+    def from_inferior_deg(self) -> NDArray[np.float64]:
+        """Signed angle from the inferior groove: positive over the inferolateral wall, negative towards the septum."""
+        return wrapped(self.from_anterior_deg - self.septum_deg)
+
+    @property
+    def on_free_wall(self) -> NDArray[np.bool_]:
+        """The side of the left free wall: neither groove nor right heart."""
+        turned = np.mod(self.from_anterior_deg, 360.0)
+        return (turned > self.septum_deg) & (turned < 360.0)
+
+
+@dataclass(frozen=True)
+class NamedPath:
+    """One named branch: points of the tree from proximal (its fork on the parent) to distal."""
+
+    name: str
+    parent: str | None
+    nodes: Nodes
+
+
+def wrapped(angle_deg: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Angles in -180..180."""
+    return np.mod(angle_deg + 180.0, 360.0) - 180.0
+
+
+def place_of(points_lps: NDArray[np.float64], pose: HeartPose) -> Place:
+    """Angles from the grooves and level of points (n, 3) LPS mm; the pose must carry its landmarks."""
+    points = pose.to_heart(points_lps)
+    landmark = {k: pose.to_heart(v) for k, v in pose.landmarks.items()}
+    anterior = float(insertion_angle_deg(landmark["rv_insertion_anterior"]))
+    inferior = float(insertion_angle_deg(landmark["rv_insertion_inferior"]))
+    low, high = float(landmark["apex"][2]), float(landmark["base"][2])
+    return Place(
+        wrapped(insertion_angle_deg(points) - anterior),
+        float(np.mod(inferior - anterior, 360.0)),
+        (points[:, 2] - low) / (high - low),
+    )
+
+
+def _along(tree: PathTree) -> NDArray[np.float64]:
+    """Length (n,) of the step from each point's parent to it."""
+    step = np.linalg.norm(tree.points_mm - tree.points_mm[tree.parent], axis=1)
+    return np.where(tree.parent >= 0, step, 0.0)
+
+
+def _common(a: Nodes, b: Nodes) -> int:
+    """Number of leading points that two ways share."""
+    n = min(len(a), len(b))
+    differ = np.flatnonzero(a[:n] != b[:n])
+    return int(differ[0]) if len(differ) else n
+
+
+@dataclass
+class _Naming:
+    tree: PathTree
+    place: Place
+
+    def __post_init__(self) -> None:
+        p = self.place
+        self.step = _along(self.tree)
+        self.ways = {int(leaf): self.tree.way(int(leaf)) for leaf in self.tree.leaves}
+        apical = p.level < 0.12  # angles mean little at the tip
+        groove = np.abs(p.from_anterior_deg) < GROOVE_DEG
+        wall = p.level < 1.02
+        in_av = p.level > AV_LEVEL
+        right = (p.from_anterior_deg > 12.0) & (p.from_anterior_deg < p.septum_deg + 30.0)
+        self.corridor = {
+            "LAD": (groove & wall) | apical,
+            "LCx": p.on_free_wall & (p.from_anterior_deg < -20.0) & in_av | (p.on_free_wall & in_av & ~groove),
+            "RCA": right & in_av,
+            "PDA": (np.abs(p.from_inferior_deg) < GROOVE_DEG) & (p.level < 0.9) & ~apical,
+            "PLB": (p.from_inferior_deg > 6.0) & (p.from_inferior_deg < 80.0) & (p.level < 0.93) & ~apical,
+        }
+
+    def inside(self, corridor: str, nodes: Nodes) -> float:
+        return float(self.step[nodes][self.corridor[corridor][nodes]].sum())
+
+    def length(self, nodes: Nodes) -> float:
+        return float(self.step[nodes].sum())
+
+    def best(self, corridor: str, leaves: list[int], after: Nodes | None = None, strict: float = 0.5) -> int | None:
+        """The leaf whose way runs longest in a corridor; what lies outside (beyond ``after``) counts against it."""
+        scored = []
+        for leaf in leaves:
+            way = self.ways[leaf]
+            if after is not None:
+                way = way[_common(way, after) :]
+            hit = self.inside(corridor, way)
+            first = np.flatnonzero(self.corridor[corridor][way])
+            late = self.length(way[first[0] :]) if len(first) else 0.0
+            scored.append((hit - strict * (late - hit), hit, leaf))
+        good = [s for s in scored if s[1] >= MIN_CORRIDOR_MM[corridor] and s[0] > 0]
+        return max(good)[2] if good else None
+
+
+def name_branches(tree: PathTree, pose: HeartPose) -> tuple[list[NamedPath], str]:
+    """Named branches, parents before children, and the dominance ("right", "left", "co-dominant", "unknown")."""
+    if not len(tree.points_mm):
+        return [], "unknown"
+    work = _Naming(tree, place_of(tree.points_mm, pose))
+    named = _left(work) + _right(work)
+    named = _inferior(work, named)
+    named += _sides(work, named)
+    return named, _dominance(named)
+
+
+def _left(work: _Naming) -> list[NamedPath]:
+    leaves = list(work.ways)
+    lad = work.best("LAD", leaves)
+    # an LCx way must leave the LAD's way: a diagonal's start also lies high on the free wall
+    lcx = work.best("LCx", [leaf for leaf in leaves if leaf != lad], None if lad is None else work.ways[lad])
+    named: list[NamedPath] = []
+    if lad is not None and lcx is not None:
+        a, b = work.ways[lad], work.ways[lcx]
+        shared = _common(a, b)
+        if shared > 1:
+            named.append(NamedPath("LM", None, a[:shared]))
+            return [*named, NamedPath("LAD", "LM", a[shared - 1 :]), NamedPath("LCx", "LM", b[shared - 1 :])]
+    if lad is not None:
+        named.append(NamedPath("LAD", None, work.ways[lad]))
+    if lcx is not None:
+        named.append(NamedPath("LCx", None, work.ways[lcx]))
+    return named
+
+
+def _right(work: _Naming) -> list[NamedPath]:
+    taken = {int(work.ways[leaf][0]) for leaf in work.ways}
+    left_roots = set()
+    for path in _left(work):
+        if path.parent is None:
+            left_roots.add(int(path.nodes[0]))
+    leaves = [leaf for leaf in work.ways if int(work.ways[leaf][0]) in taken - left_roots]
+    rca = work.best("RCA", leaves, strict=0.15)
+    return [] if rca is None else [NamedPath("RCA", None, work.ways[rca])]
+
+
+def _inferior(work: _Naming, named: list[NamedPath]) -> list[NamedPath]:
+    """PDA and PLB from the ends of RCA and LCx; the trunk ends where the farther of them leaves it."""
+    found: dict[str, tuple[float, str, int]] = {}
+    for trunk in (p for p in named if p.name in ("RCA", "LCx")):
+        # ways that run through the middle of the trunk hang on it
+        marker = int(trunk.nodes[len(trunk.nodes) // 3])
+        leaves = [leaf for leaf, way in work.ways.items() if marker in way]
+        for name, top in (("PDA", PDA_TOP_LEVEL), ("PLB", PLB_TOP_LEVEL)):
+            for leaf in leaves:
+                tail = work.ways[leaf][_leaves_groove(work, work.ways[leaf], top) :]
+                hit = work.inside(name, tail)
+                score = hit - 0.7 * (work.length(tail) - hit)
+                if hit >= MIN_CORRIDOR_MM[name] and score > found.get(name, (0.0, "", 0))[0]:
+                    found[name] = (score, trunk.name, leaf)
+    if "PDA" in found and "PLB" in found and found["PDA"][2] == found["PLB"][2]:
+        # one way cannot be both: it is what it follows longer
+        del found[min(("PDA", "PLB"), key=lambda name: found[name][0])]
+    result = []
+    for trunk in named:
+        hanging = {name: leaf for name, (_, owner, leaf) in found.items() if owner == trunk.name}
+        if not hanging:
+            result.append(trunk)
+            continue
+        tops = {"PDA": PDA_TOP_LEVEL, "PLB": PLB_TOP_LEVEL}
+        ends = [work.ways[f][: _leaves_groove(work, work.ways[f], tops[n]) + 1] for n, f in hanging.items()]
+        if int(trunk.nodes[-1]) not in hanging.values():
+            ends.append(np.asarray(trunk.nodes))
+        start = int(trunk.nodes[0])
+        ends = [e[list(e).index(start) :] if start in e else e for e in ends]
+        nodes = max(ends, key=work.length)
+        result.append(NamedPath(trunk.name, trunk.parent, nodes))
+        for name, leaf in hanging.items():
+            way = work.ways[leaf]
+            fork = int(np.flatnonzero(np.isin(way, nodes))[-1])
+            result.append(NamedPath(name, trunk.name, way[fork:]))
+    return result
+
+
+def _leaves_groove(work: _Naming, way: Nodes, top_level: float) -> int:
+    """Index into ``way`` of the last point that lies in the AV groove."""
+    high = np.flatnonzero(work.place.level[way] >= top_level)
+    return int(high[-1]) if len(high) else 0
+
+
+def _sides(work: _Naming, named: list[NamedPath]) -> list[NamedPath]:
+    """Diagonals and marginals by their trunk and where they run; others stay "side N"."""
+    used = {int(n) for p in named for n in p.nodes}
+    sides: list[tuple[str, float, Nodes]] = []
+    ends = [leaf for leaf in work.ways if leaf not in used]
+    for leaf in sorted(ends, key=lambda f: -work.length(work.ways[f])):
+        way = work.ways[leaf]
+        inside = [i for i, n in enumerate(way) if int(n) in used]
+        if not inside or work.length(way[inside[-1] :]) < MIN_SIDE_MM:
+            continue
+        nodes = way[inside[-1] :]
+        fork = int(nodes[0])
+        owner = next((p for p in named if fork in p.nodes[1:] or (p.parent is None and fork in p.nodes)), None)
+        if owner is None:
+            continue
+        at = float(work.step[owner.nodes[: list(owner.nodes).index(fork) + 1]].sum())
+        sides.append((owner.name, at, nodes))
+        used |= {int(n) for n in nodes}
+    result = []
+    for trunk, prefix in (("LAD", "D"), ("LCx", "OM")):
+        mine = sorted((s for s in sides if s[0] == trunk and _over_free_wall(work, s[2])), key=lambda s: s[1])
+        # the longest ones are the ones a reader names; they are numbered from proximal to distal
+        kept = sorted(mine, key=lambda s: -work.length(s[2]))[:MAX_SIDE_BRANCHES]
+        for number, side in enumerate(sorted(kept, key=lambda s: s[1]), start=1):
+            result.append(NamedPath(f"{prefix}{number}", trunk, side[2]))
+            sides = [s for s in sides if s is not side]
+    for spare, (owner_name, _, nodes) in enumerate(sorted(sides, key=lambda s: -work.length(s[2])), start=1):
+        result.append(NamedPath(f"side {spare}", owner_name, nodes))
+    return result
+
+
+def _over_free_wall(work: _Naming, nodes: Nodes) -> bool:
+    """The outer half of the branch lies over the left free wall and away from the AV groove's height."""
+    outer = nodes[len(nodes) // 2 :]
+    p = work.place
+    return bool(np.mean(p.on_free_wall[outer]) > 0.6 and np.median(p.level[outer]) < 0.95)
+
+
+def _dominance(named: list[NamedPath]) -> str:
+    owner = {p.name: p.parent for p in named if p.name in ("PDA", "PLB")}
+    pda, plb = owner.get("PDA"), owner.get("PLB")
+    if pda == "LCx":
+        return "left"
+    if pda == "RCA":
+        return "co-dominant" if plb == "LCx" else "right"
+    return "unknown"

@@ -1,0 +1,142 @@
+"""The coronary stage: from the CT and its walls to a named tree with diameters and stenoses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CardiacFusionLib.coronaries.lumen import MIN_CONTRAST_HU, Blood, SearchRegion, search_region
+from CardiacFusionLib.coronaries.naming import NamedPath, name_branches
+from CardiacFusionLib.coronaries.ostia import find_root
+from CardiacFusionLib.coronaries.paths import PathTree, grow_tree
+from CardiacFusionLib.coronaries.radius import Profile, centred, measured
+from CardiacFusionLib.coronaries.stenosis import find_stenoses
+from CardiacFusionLib.coronaries.vesselness import vesselness
+from CardiacFusionLib.spatial.errors import BadInputError
+from CardiacFusionLib.spatial.pose import LANDMARK_NAMES, HeartPose
+from CardiacFusionLib.spatial.quality import Flag, Level, Quality
+from CardiacFusionLib.spatial.tree import MAIN_BRANCHES, Branch, CoronaryTree, Stenosis
+from CardiacFusionLib.spatial.volume import Volume
+from CardiacFusionLib.walls.result import CtWalls
+
+STAGE = "coronaries"
+FINE_SPACING_MM = 0.7  # SCCT 2022: coronary CT is reconstructed at <= 0.6 mm; above, small branches blur away
+MAX_SPACING_MM = 2.0  # a 3 mm artery is then one and a half voxels wide: nothing can be measured
+GAP_SHARE_DOUBT = 0.2
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class _Found:
+    branches: tuple[Branch, ...]
+    stenoses: tuple[Stenosis, ...]
+    bridged: tuple[str, ...]
+
+
+def extract(ct: Volume, walls: CtWalls, pose: HeartPose, progress: Progress | None = None) -> CoronaryTree:
+    """The coronary tree of a CT in LPS mm, with stenoses, dominance and quality flags.
+
+    ``walls.labels``: chamber labels on any grid; ``pose`` must carry its four landmarks (BadInputError otherwise).
+    Where nothing can be found the tree is empty and a flag says why; a branch that lies in no corridor keeps a
+    neutral name ("side 1").
+    """
+    tell = progress or (lambda fraction, message: None)
+    if any(name not in pose.landmarks for name in LANDMARK_NAMES):
+        raise BadInputError(
+            f"Naming the coronary arteries needs the landmarks {', '.join(LANDMARK_NAMES)}; place them and run again."
+        )
+    tell(0.0, "looking for the aortic root")
+    region = search_region(ct, walls.labels)
+    if region is None:
+        return _nothing("heart_outside", "The outlined heart does not lie in this CT; no coronary artery was sought.")
+    if max(ct.spacing_mm) > MAX_SPACING_MM:
+        return _nothing("voxels_too_large", f"Voxels of {max(ct.spacing_mm):.1f} mm are too large to see coronaries.")
+    root = find_root(region.ct, region.labels)
+    if root is None:
+        return _nothing("no_aortic_root", "No aortic root was found in the outlines; no coronary artery was sought.")
+    if not np.isfinite(region.blood.hu) or region.blood.hu < MIN_CONTRAST_HU:
+        return _nothing(
+            "no_contrast",
+            f"Blood in the aortic root measures {region.blood.hu:.0f} HU; without contrast no coronary can be seen.",
+        )
+    tubes = _tubes(region, lambda f: tell(0.05 + 0.45 * f, "looking for vessels"))
+    tell(0.5, "joining vessels to a tree")
+    ways = grow_tree(region.ct, tubes, region.mask, root.surface)
+    tell(0.75, "naming branches")
+    named, dominance = name_branches(ways, pose)
+    found = _measure(ways, named, region.ct, tubes, region.blood)
+    tell(0.95, "judging the tree")
+    quality = _judge(ct, region.blood, found, len(ways.points_mm) > 0, dominance)
+    return CoronaryTree(found.branches, found.stenoses, dominance, "lps", quality)
+
+
+def _tubes(region: SearchRegion, tell: Callable[[float], None]) -> NDArray[np.float32]:
+    blood = region.blood
+    return vesselness(
+        region.ct.array,
+        region.ct.spacing_mm[::-1],
+        region.mask,
+        blood.contrast_hu,
+        clip_hu=(-120.0, blood.hu + 100.0),
+        progress=tell,
+    )
+
+
+def _measure(ways: PathTree, named: list[NamedPath], ct: Volume, tubes: NDArray[np.float32], blood: Blood) -> _Found:
+    branches: dict[str, Branch] = {}
+    stenoses: list[Stenosis] = []
+    bridged = []
+    for path in named:
+        points = centred(ways.points_mm[path.nodes], tubes, ct)
+        parent = branches.get(path.parent) if path.parent is not None else None
+        if parent is not None:
+            points = _attached(points, parent)
+        profile: Profile = measured(points, ct, blood.hu)
+        branch = Branch(path.name, points, profile.radius_mm, path.parent)
+        branches[path.name] = branch
+        stenoses += find_stenoses(branch, profile)
+        if ways.gap[path.nodes].mean() > GAP_SHARE_DOUBT:
+            bridged.append(path.name)
+    return _Found(tuple(branches.values()), tuple(stenoses), tuple(bridged))
+
+
+def _attached(points: NDArray[np.float64], parent: Branch) -> NDArray[np.float64]:
+    """The branch with its first point on its parent's centreline."""
+    nearest = parent.points_mm[int(np.argmin(np.linalg.norm(parent.points_mm - points[0], axis=1)))]
+    if np.linalg.norm(nearest - points[0]) < 1e-6:
+        return points
+    return np.concatenate([nearest[None], points])
+
+
+def _nothing(name: str, reason: str) -> CoronaryTree:
+    return CoronaryTree((), quality=Quality((Flag(STAGE, name, Level.DOUBTFUL, reason),)))
+
+
+def _judge(ct: Volume, blood: Blood, found: _Found, any_tube: bool, dominance: str) -> Quality:
+    flags = []
+
+    def doubt(name: str, reason: str) -> None:
+        flags.append(Flag(STAGE, name, Level.DOUBTFUL, reason))
+
+    names = {b.name for b in found.branches}
+    missing = [name for name in MAIN_BRANCHES if name not in names]
+    if not any_tube:
+        doubt("no_tree", "No vessel connected to the aortic root was found; the coronary tree is empty.")
+    elif missing:
+        doubt("missing_branches", f"Not found: {', '.join(missing)}; a narrowing there would not be seen.")
+    if max(ct.spacing_mm) > FINE_SPACING_MM:
+        doubt(
+            "coarse_ct",
+            f"Voxels of {max(ct.spacing_mm):.1f} mm: only main branches can be followed, diameters are estimates.",
+        )
+    if blood.sd_hu > 0.25 * blood.contrast_hu:
+        doubt("noisy_blood", f"Blood in the aortic root varies by {blood.sd_hu:.0f} HU; small branches may be noise.")
+    if found.bridged:
+        doubt("bridged", f"Parts of {', '.join(found.bridged)} were bridged without a visible lumen.")
+    if any_tube and dominance == "unknown":
+        doubt("dominance_unknown", "The posterior descending artery was not found; dominance is unknown.")
+    return Quality.of(flags)
