@@ -48,7 +48,7 @@ def check_curves(
         if not (dt_s is not None and np.isfinite(dt_s) and dt_s > 0):
             raise BadInputError(f"The frame interval is {dt_s} s; it must be above zero.")
         times = np.arange(y.shape[1]) * float(dt_s)
-        aif_times = np.arange(a.size) * float(dt_s) if aif_times_s is None else np.asarray(aif_times_s, float).ravel()
+        aif_times = times if aif_times_s is None else np.asarray(aif_times_s, float).ravel()
     else:
         times = np.asarray(times_s, dtype=np.float64).ravel()
         aif_times = times if aif_times_s is None else np.asarray(aif_times_s, float).ravel()

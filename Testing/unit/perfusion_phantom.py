@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.signal import fftconvolve
 
 from CardiacFusionLib.perfusion.fermi import response
 from CardiacFusionLib.spatial.mr_signal import sr_flash_signal, t1_with_contrast_ms
@@ -40,7 +42,7 @@ def tissue_curve(
     flow = mbf_ml_min_g * 1.05 / 60.0
     kernel = flow * response(fine, rate_per_s, shape)[0]
     kernel[0] *= 0.5
-    full = np.convolve(arterial_input(fine - delay_s), kernel)[: fine.size] * 0.01
+    full = fftconvolve(arterial_input(fine - delay_s), kernel)[: fine.size] * 0.01
     return np.interp(times_s, fine, full)
 
 
@@ -52,6 +54,7 @@ class Phantom:
     shift_mm: NDArray[np.float64]  # (t, slice, 2)
 
 
+@cache
 def make_phantom(
     seed: int = 0,
     *,

@@ -1,0 +1,134 @@
+"""From brightness to contrast agent, and finding the bolus in it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from perfusion_phantom import SEQUENCE, arterial_input, make_phantom
+
+from CardiacFusionLib.perfusion.aif import aif_flags, find_aif
+from CardiacFusionLib.perfusion.bolus import find_bolus, leading_frames_to_skip
+from CardiacFusionLib.perfusion.concentration import concentration
+from CardiacFusionLib.perfusion.noise import above_noise, noise_sd
+from CardiacFusionLib.spatial.errors import BadInputError, StageError
+from CardiacFusionLib.spatial.mr_signal import concentration_from_ratio, sr_flash_signal, t1_with_contrast_ms
+from CardiacFusionLib.spatial.series import Sequence
+
+SCANNER = {"ti_ms": 100.0, "tr_ms": 2.2, "flip_deg": 12.0}
+
+
+@settings(max_examples=40, deadline=None)
+@given(amount=st.floats(0.0, 9.0), t1=st.floats(900.0, 2000.0), ti=st.floats(60.0, 160.0))
+def test_concentration_is_the_inverse_of_the_signal_equation(amount: float, t1: float, ti: float) -> None:
+    scanner = {**SCANNER, "ti_ms": ti}
+    signal = sr_flash_signal(t1_with_contrast_ms(np.array([0.0, amount]), t1), **scanner)
+    found = concentration_from_ratio(signal / signal[0], t1, **scanner)
+    assert found[1] == pytest.approx(amount, abs=2e-3)
+
+
+def test_without_pulses_before_the_centre_the_signal_is_plain_saturation_recovery() -> None:
+    signal = sr_flash_signal(1000.0, ti_ms=100.0, tr_ms=2.2, flip_deg=12.0, pulses_before_centre=0)
+    assert float(signal) == pytest.approx((1 - np.exp(-0.1)) * np.sin(np.deg2rad(12.0)))
+
+
+def test_noise_below_the_baseline_stays_centred_on_zero() -> None:
+    ratio = 1 + np.random.default_rng(0).normal(0, 0.02, 20000)
+    assert abs(concentration_from_ratio(ratio, 1050.0, **SCANNER).mean()) < 2e-4
+
+
+def test_a_scanner_that_cannot_exist_is_refused() -> None:
+    with pytest.raises(BadInputError, match="TI"):
+        sr_flash_signal(1000.0, ti_ms=-1.0, tr_ms=2.2, flip_deg=12.0)
+
+
+def test_coil_sensitivity_does_not_change_the_concentration() -> None:
+    signal = sr_flash_signal(t1_with_contrast_ms(arterial_input(np.arange(40.0)), 1650.0), **SCANNER)
+    both = concentration(np.stack([signal, 7.5 * signal]), slice(0, 8), SEQUENCE, "blood")
+    np.testing.assert_allclose(both.curves[0], both.curves[1], atol=1e-9)
+    assert not both.relative
+
+
+def test_an_unknown_sequence_gives_relative_values() -> None:
+    result = concentration(np.linspace(1, 3, 30)[None], slice(0, 1), Sequence(), "myocardium")
+    assert result.relative and result.curves[0, -1] > 0
+
+
+def test_the_noise_floor_of_dark_blood_is_taken_out() -> None:
+    rng = np.random.default_rng(0)
+    frames = np.abs(50.0 + rng.normal(0, 10, (40, 60, 60)) + 1j * rng.normal(0, 10, (40, 60, 60)))
+    assert noise_sd(frames) == pytest.approx(10.0, rel=0.15)
+    assert frames.mean() > 50.8
+    assert above_noise(frames, 10.0).mean() == pytest.approx(50.0, abs=0.25)
+
+
+@pytest.mark.parametrize("arrival_s", [5.0, 9.3, 14.8])
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+def test_foot_peak_and_end_of_the_first_pass_are_found_within_a_frame(arrival_s: float, noise: float) -> None:
+    times = np.arange(0.0, 60.0, 1.0)
+    curve = arterial_input(times, arrival_s) + np.random.default_rng(1).normal(0, noise, 60)
+    bolus = find_bolus(curve, times)
+    assert abs(times[bolus.foot] - arrival_s) <= 1.2
+    assert abs(times[bolus.peak] - (arrival_s + 4.0)) <= 1.1
+    assert 8.0 <= times[bolus.end] - arrival_s <= 16.0
+
+
+def test_proton_density_frames_at_the_start_are_left_out() -> None:
+    signal = np.concatenate([[900.0, 880.0], 50.0 + 300.0 * arterial_input(np.arange(48.0)) / 4.0])
+    assert leading_frames_to_skip(signal) == 2
+    assert find_bolus(signal, np.arange(50.0)).foot >= 8
+    assert leading_frames_to_skip(signal[2:]) == 0
+
+
+def test_a_series_without_contrast_agent_has_no_bolus() -> None:
+    rng = np.random.default_rng(0)
+    for drift in (0.0, 0.1):
+        with pytest.raises(StageError, match="no bolus"):
+            find_bolus(100.0 + rng.normal(0, 3, 50) + drift * np.arange(50), np.arange(50.0))
+
+
+def test_the_input_is_read_from_the_left_ventricle() -> None:
+    phantom = make_phantom(1, breathing_mm=0.0)
+    aif = find_aif(phantom.series, phantom.walls)
+    truth = arterial_input(aif.times_s)
+    assert np.all(phantom.walls.labels[aif.mask] == 1)
+    assert aif.curve[aif.peak] == pytest.approx(truth.max(), rel=0.05)
+    assert np.abs(aif.curve - truth).max() < 0.2
+    assert not aif.saturated and not aif_flags(aif, phantom.series)
+
+
+def test_a_user_may_draw_the_region_or_give_the_curve() -> None:
+    phantom = make_phantom(1, breathing_mm=0.0)
+    region = np.zeros(phantom.walls.labels.shape, bool)
+    region[1, 34:38, 34:38] = True
+    drawn = find_aif(phantom.series, phantom.walls, mask=region)
+    assert np.array_equal(drawn.mask, region)
+    given_curve = find_aif(phantom.series, phantom.walls, curve=drawn.curve)
+    np.testing.assert_array_equal(given_curve.curve, drawn.curve)
+    with pytest.raises(BadInputError, match="region"):
+        find_aif(phantom.series, phantom.walls, mask=region[:1])
+    with pytest.raises(BadInputError, match="input"):
+        find_aif(phantom.series, phantom.walls, curve=np.ones(3))
+
+
+def test_dual_sequence_frames_are_preferred_and_the_later_pool_is_the_left_one() -> None:
+    phantom = make_phantom(1, breathing_mm=0.0)
+    low = phantom.series.array[:, 0, ::2, ::2]
+    aif = find_aif(replace(phantom.series, aif_frames=low), phantom.walls)
+    truth = arterial_input(aif.times_s)
+    assert aif.curve[aif.peak] == pytest.approx(truth.max(), rel=0.06)
+    assert not aif.mask.any()
+
+
+def test_a_cut_off_bolus_and_a_clipped_peak_are_named() -> None:
+    phantom = make_phantom(1, breathing_mm=0.0)
+    series = phantom.series
+    assert "bolus_cut_off" not in [f.name for f in aif_flags(find_aif(series, phantom.walls), series)]
+    cut = replace(series, array=series.array[:20], times_s=series.times_s[:20])
+    early = replace(cut, array=np.concatenate([series.array[:4], series.array[:16]]))
+    aif = find_aif(early, phantom.walls)
+    assert "bolus_cut_off" in [f.name for f in aif_flags(aif, early)]
+    clipped = series.with_array(np.minimum(series.array, 0.6 * series.array.max()))
+    aif = find_aif(clipped, phantom.walls)
+    assert aif.saturated and "aif_saturated" in [f.name for f in aif_flags(aif, clipped)]
