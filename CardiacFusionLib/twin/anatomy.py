@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -40,7 +40,10 @@ class Heart:
     @staticmethod
     def draw(rng: np.random.Generator) -> Heart:
         """A mid-diastolic adult heart of random parameters."""
-        return Heart(Shape.draw(rng), SmoothWarp.draw(rng, rms_mm=float(rng.uniform(0.5, 4.0))))
+        shape = Shape.draw(rng)
+        floor, front = _rest(shape)
+        shape = replace(shape, floor=floor, front=front)
+        return Heart(shape, SmoothWarp.draw(rng, rms_mm=float(rng.uniform(0.5, 4.0))))
 
     def at_phase(self, contraction: float) -> Heart:
         """The same heart, 0 in diastole .. 1 at end systole (muscle volume kept, base descended)."""
@@ -281,6 +284,15 @@ class Heart:
 
         radius = self._march(start, ray, hearts, np.zeros(len(ray)), 90.0) + 2.0
         return (start + radius[:, None] * ray).reshape(*angle.shape, 3)
+
+
+def _rest(shape: Shape) -> tuple[float, float]:
+    """Lowest (S) and foremost (P) coordinate of the ventricles from the aortic valve, to 6 mm."""
+    axis = np.arange(-78.0, 78.0, 6.0, dtype=np.float32)
+    lattice = np.stack(np.meshgrid(axis - 24, axis, axis - 6, indexing="ij"), axis=-1).reshape(-1, 3)
+    lv, rv = ventricles_outer(shape, lattice)
+    inside = lattice[np.minimum(lv, rv) < 0] - shape.aortic
+    return float((inside @ shape.chest[:, 2]).min()), float((inside @ shape.chest[:, 1]).min())
 
 
 def pose_at_phase(pose: HeartPose, heart: Heart) -> HeartPose:

@@ -79,7 +79,7 @@ class Appearance:
         hu[Tissue.HEPATIC_VEIN] = hu[Tissue.LIVER] + rng.uniform(-20, 50)
         return Appearance(
             hu, float(right * (0.05, 0.22, 0.3)[int(style)] * rng.uniform(0.3, 1.5)), float(blood * rng.uniform(0, 0.04)),
-            float(rng.uniform(0, 14)), float(rng.uniform(2, 16)), float(rng.uniform(150, 700)),
+            float(rng.uniform(0, 14)), float(rng.uniform(2, 16)), float(rng.uniform(300, 1100)),
             float((rng.random() < 0.4) * rng.uniform(10, 110)), float(rng.uniform(0, 2 * np.pi)),
         )  # fmt: skip
 
@@ -121,7 +121,7 @@ def draw_fields(rng: np.random.Generator, shape: tuple[int, int, int], spacing: 
     """The fields that :meth:`Appearance.fields_of` names plus "shading", on a grid (z, y, x)."""
     blobs = 0.7 * smooth_field(rng, shape, spacing, 32.0) + 0.7 * smooth_field(rng, shape, spacing, 14.0)
     fine = smooth_field(rng, shape, spacing, max(7.0, 1.5 * float(spacing.max())))
-    vessels = np.maximum(fine - 1.35, 0)
+    vessels = np.maximum(fine - 1.3, 0)
     return {
         "mixing": np.clip(blobs, -2.2, 2.2), "texture": fine, "vessels": vessels,
         "shading": smooth_field(rng, shape, spacing, 80.0),

@@ -27,6 +27,10 @@ def _lv_local(shape: Shape, p: Points) -> Points:
     q = p.copy()
     q[:, 0] -= cx
     q[:, 1] -= cy
+    if shape.lv.cone:
+        narrow = shape.lv.narrowing(p[:, 2])
+        q[:, 0] *= narrow
+        q[:, 1] *= narrow
     return q
 
 
@@ -124,7 +128,7 @@ def left_atrium_centre(shape: Shape) -> Array:
 
 def right_atrium_centre(shape: Shape) -> Array:
     """Beyond the tricuspid annulus."""
-    return shape.tricuspid + shape.tricuspid_normal * (0.62 * shape.ra_axes[1]) + shape.lps(-10, 5, 4)
+    return shape.tricuspid + shape.tricuspid_normal * (0.6 * shape.ra_axes[1]) + shape.lps(-5, 3, 2)
 
 
 def venous_paths(shape: Shape) -> dict[str, list[tuple[Array, Array]]]:
@@ -163,7 +167,7 @@ def right_atrium(shape: Shape, p: Points) -> Distance:
     """Lumen of the right atrium with its appendage, above the tricuspid plane."""
     centre = right_atrium_centre(shape)
     d = oriented_ellipsoid(p, centre, shape.ra_axes, shape.chest.T)
-    inlet = tube(p, np.stack([centre, shape.tricuspid]), np.array([0.7 * shape.ra_axes[1], 18.0]))
+    inlet = tube(p, np.stack([centre, shape.tricuspid]), np.array([0.7 * shape.ra_axes[1], 20.0]))
     d = smooth_min(d, inlet, 10.0)
     path, radius = _vessel(shape, centre, [(4, -12, 14, 13), (14, -26, 20, 9), (26, -34, 22, 5)])
     d = smooth_min(d, tube(p, path, radius), 8.0)

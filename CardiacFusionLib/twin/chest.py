@@ -21,9 +21,11 @@ def _oval(x: Distance, y: Distance, half_x: float, half_y: float) -> Distance:
 def diaphragm_height(shape: Shape, x: Distance, y: Distance) -> Distance:
     """Height (S) of the abdomen's top over (L, P): a right and a left dome, falling to the back and the sides."""
     b = shape.body
-    right = -46.0 + 12 * b[9] - ((x + 62) / 62) ** 2 * 38 - ((y - 5) / 78) ** 2 * 48
-    left = -66.0 + 10 * b[10] - ((x - 78) / 52) ** 2 * 38 - ((y - 12) / 78) ** 2 * 52
-    middle = -66.0 + 6 * b[9] - (x / 60) ** 2 * 4 - ((y + 12) / 60) ** 2 * 26
+    # the heart rests on the tendinous middle; the right dome stands higher than the left
+    low = shape.floor
+    right = low + 18.0 + 12 * b[9] - ((x + 62) / 62) ** 2 * 38 - ((y - 5) / 78) ** 2 * 48
+    left = low + 3.0 + 9 * b[10] - ((x - 78) / 52) ** 2 * 38 - ((y - 12) / 78) ** 2 * 52
+    middle = low + 2.0 + 5 * b[9] - ((x - 25) / 90) ** 2 * 6 - ((y + 12) / 70) ** 2 * 26
     return -smooth_min(smooth_min(-right, -left, 25.0), -middle, 20.0)
 
 
@@ -31,9 +33,10 @@ def chest_size(shape: Shape) -> tuple[float, float, float, float]:
     """Half width and half depth of the lungs' outline, P of the vertebral bodies' front, P of the outline's middle."""
     b = shape.body
     size = 1 + 0.09 * b[11]
-    half_x, half_y = 132.0 * size, (84.0 + 9 * b[12]) * size
     back = 58.0 + 4 * b[13]  # front of the vertebral bodies behind the aortic valve
-    return half_x, half_y, back, back + 34 - half_y
+    front = shape.front - 9.0 + 7 * b[12]  # back of the sternum, close before the right ventricle
+    half_y = (back + 34 - front) / 2
+    return 130.0 * size, half_y, back, front + half_y
 
 
 def sternum_depth(shape: Shape) -> float:
@@ -65,13 +68,13 @@ def chest_layers(shape: Shape, q: Points) -> list[Layer]:
 def _abdomen(shape: Shape, q: Points, lung: Distance) -> list[Layer]:
     b = shape.body
     x, y, z = q[:, 0], q[:, 1], q[:, 2]
-    if float(z.min()) > -20:
+    if float(z.min()) > shape.floor + 45:
         return []
     under = z - diaphragm_height(shape, x, y)
     under *= np.float32(0.75)  # a slope is nearer than it is high
     cave = smooth_max(under, lung - 4, 6.0)
-    liver = smooth_max(under + 3.5, smooth_max(lung + 1, x - 48 - 25 * b[14] + 0.35 * (y + 20) + (z + 70) * 0.1, 18.0), 8.0)
-    top = -70 + 10 * b[10]
+    liver = smooth_max(under + 3.5, smooth_max(lung + 1, x - 48 - 25 * b[14] + 0.35 * (y + 20) + (z - shape.floor) * 0.1, 18.0), 8.0)
+    top = shape.floor - 1 + 9 * b[10]
     stomach = ellipsoid(q, (58 + 8 * b[15], 8, top - 38), (44, 46, 36))
     stomach = smooth_max(stomach, under + 4.5, 8.0)
     gas_share = max(0.0, b[8] * 0.5 + 0.35)
@@ -83,7 +86,8 @@ def _abdomen(shape: Shape, q: Points, lung: Distance) -> list[Layer]:
     if gas is not None:
         layers.append((Tissue.GAS, gas))
     layers.append((Tissue.LIVER, liver))
-    hepatic = tube(q, np.array([[-24.0, 30, -62], [-50, 10, -85], [-80, 0, -110]]), np.array([6.0, 4.5, 3]))
+    low = shape.floor
+    hepatic = tube(q, np.array([[-24.0, 30, low + 4], [-50, 10, low - 20], [-80, 0, low - 45]]), np.array([6.0, 4.5, 3]))
     layers.append((Tissue.HEPATIC_VEIN, np.maximum(hepatic, liver + 2)))
     return layers
 
@@ -102,7 +106,7 @@ def _bones(shape: Shape, q: Points, lung: Distance, back: float, front: float) -
         (Tissue.BONE_CORTEX, np.maximum(rib, costal)), (Tissue.BONE_MARROW, np.maximum(rib + 2.0, costal)),
         (Tissue.CARTILAGE, np.maximum(rib, -costal)),
     ]  # fmt: skip
-    breast = smooth_max(np.abs(x) - 17, np.maximum(np.abs(y - np.float32(front - 5.5)) - 6, -55 - z), 4.0)
+    breast = smooth_max(np.abs(x) - 17, np.maximum(np.abs(y - np.float32(front - 5.5)) - 6, shape.floor + 25 - z), 4.0)
     layers += [(Tissue.BONE_CORTEX, breast), (Tissue.BONE_MARROW, breast + 1.8)]
     # spine: bodies with discs between, a canal and the arches behind it
     centre = back + 15.5
@@ -136,14 +140,17 @@ def _round(x: Distance, y: Distance, half_x: float, half_y: float) -> Distance:
 def _mediastinum(shape: Shape, q: Points, lung: Distance, back: float, front: float) -> list[Layer]:
     b = shape.body
     x, y, z = q[:, 0], q[:, 1], q[:, 2]
-    half = np.float32(16 + shape.fat) + np.clip(z, 0, 80) * np.float32(0.25)
+    # broad before the spine, a thin sheet behind the sternum that widens above the heart
+    depth = np.clip((y - np.float32(front)) * np.float32(1 / (back - front)), 0, 1)
+    high = np.clip(z * np.float32(1 / 60), 0, 1)
+    half = np.float32(3 + shape.fat) + (17 - 4 * high) * depth + 14 * high * np.minimum(4 * depth, 1)
     centre = np.float32(4) + np.clip(y - 20, 0, 60) * np.float32(0.2)
     band = smooth_max(np.abs(x - centre) - half, lung - 3, 8.0)
-    low = z + 75  # below the heart the abdomen follows
-    layers: list[Layer] = [(Tissue.MEDIASTINAL_FAT, smooth_max(band, -low, 6.0))]
+    below = np.float32(shape.floor - 5) - z  # below the heart the abdomen follows
+    layers: list[Layer] = [(Tissue.MEDIASTINAL_FAT, smooth_max(band, below, 6.0))]
     gullet = np.array([
-        [2.0, back - 9, 130], [5, back - 8, 60], [4, back - 10, 20], [8, back - 12, -30], [16, back - 20, -75],
-        [30, back - 30, -100],
+        [2.0, back - 9, 130], [5, back - 8, 60], [4, back - 10, 20], [8, back - 12, -30],
+        [16, back - 20, shape.floor - 8], [30, back - 30, shape.floor - 30],
     ])  # fmt: skip
     oesophagus = tube(q, gullet, np.array([8.0, 8, 8.5, 9, 9, 9]))
     layers.append((Tissue.OESOPHAGUS, oesophagus))

@@ -46,11 +46,11 @@ def heart_layers(shape: Shape, p: Points) -> list[c.Layer]:
     pulmonary_veins = np.minimum.reduce([tube(p, *v) for v in veins["veins"]])
 
     # pericardium: a smooth sack about everything, its fillets filled with fat
-    sack = smooth_min(lv_outer, rv_outer, 30.0)
-    sack = smooth_min(sack, smooth_min(la, ra, 24.0) - 2.0, 26.0)
+    sack = smooth_min(lv_outer, rv_outer, 18.0)
+    sack = smooth_min(sack, smooth_min(la, ra, 20.0) - 2.0, 18.0)
     high = plane(p, shape.aortic, shape.lps(0, 0, 1))
-    great = np.maximum(np.minimum(aorta, trunk) - 3.0, high - 48.0)
-    sack = smooth_min(sack, great, 18.0) - np.float32(shape.fat)
+    great = np.maximum(np.minimum(aorta, trunk) - 3.0, high - 45.0)
+    sack = smooth_min(sack, great, 12.0) - np.float32(shape.fat)
     layers += [(Tissue.PERICARDIUM, sack - 1.3), (Tissue.HEART_FAT, sack)]
 
     for vein, tissue in ((pulmonary_veins, Tissue.PULMONARY_VEIN), (ivc, Tissue.INFERIOR_CAVA)):
@@ -73,8 +73,8 @@ def heart_layers(shape: Shape, p: Points) -> list[c.Layer]:
     cavity = smooth_min(smooth, lvot, 5.0)
     layers += [(Tissue.MYOCARDIUM, lv_outer), (Tissue.VESSEL_WALL, lvot - wall), (Tissue.LV_CAVITY, cavity)]
     # ridges live in the apical half only; papillary muscles never leave the cavity
-    apical = np.clip((shape.lv.base_z - 0.38 * shape.lv.length - p[:, 2]) * np.float32(1 / 12), 0, 1)
-    depth = np.float32(3.2 * shape.trabeculae) * apical * np.maximum(ridges, 0)
+    apical = np.clip((shape.lv.base_z - 0.30 * shape.lv.length - p[:, 2]) * np.float32(1 / 20), 0, 1)
+    depth = np.float32(1.5 + 4.5 * shape.trabeculae) * apical * np.maximum(ridges, 0)
     muscle = np.minimum(c.papillaries(shape, p), -(cavity + depth) + np.float32(0.15) * (1 - apical))
     layers.append((Tissue.PAPILLARY, np.maximum(np.where(apical > 0, muscle, c.papillaries(shape, p)), cavity + 0.4)))
     layers += [(Tissue.VESSEL_WALL, np.maximum(aorta - wall, -lvot)), (Tissue.AORTA, aorta)]

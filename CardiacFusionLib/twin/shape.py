@@ -34,6 +34,7 @@ class Ventricle:
     septum_extra: float  # share by which the septum is thicker (asymmetric hypertrophy) or thinner
     apex_wall: float
     bend: Array
+    cone: float = 0.0  # 0 a half ellipsoid below the widest place; more makes the apex pointed
 
     @property
     def length(self) -> float:
@@ -52,15 +53,22 @@ class Ventricle:
         return s * np.float32(self.bend[0]), s * np.float32(self.bend[1])
 
     @staticmethod
-    def _truncated(rx: float, ry: float, up: float, down: float) -> float:
-        """Volume (ml) of a half ellipsoid of depth ``down`` with its top cut ``up`` mm above the middle."""
-        return float(np.pi * rx * ry * (2 / 3 * down + up - up**3 / (3 * down**2)) / 1000)
+    def _truncated(rx: float, ry: float, up: float, down: float, cone: float = 0.0) -> float:
+        """Volume (ml) of a half ellipsoid of depth ``down``, made pointed by ``cone``, cut ``up`` mm above the middle."""
+        s = (np.arange(64) + 0.5) / 64
+        lower = float(np.mean((1 - s**2) / (1 + cone * s) ** 2))
+        return float(np.pi * rx * ry * (lower * down + up - up**3 / (3 * down**2)) / 1000)
+
+    def narrowing(self, z: NDArray[np.floating]) -> NDArray[np.floating]:
+        """By how much cross-sections at height z are narrower than the ellipsoid's (1 above the widest place)."""
+        s = (np.float32(self.centre_z) - z) * np.float32(1.0 / (self.widest * self.length + self.apex_wall))
+        return 1 + np.float32(self.cone) * np.clip(s, 0, 1.1)
 
     @property
     def cavity_ml(self) -> float:
         """Volume of the smooth cavity (papillary muscles included)."""
         down = self.widest * self.length
-        return self._truncated(self.radius_x, self.radius_y, self.length - down, down)
+        return self._truncated(self.radius_x, self.radius_y, self.length - down, down, self.cone)
 
     @property
     def muscle_ml(self) -> float:
@@ -71,6 +79,7 @@ class Ventricle:
             self.radius_y + self.wall,
             self.length - down,
             down + self.apex_wall,
+            self.cone,
         )
         return outer - self.cavity_ml
 
@@ -123,6 +132,8 @@ class Shape:
     vessel: float  # scale of the great vessels
     body: Array  # random numbers in -1..1 for the chest's form
     patient_fat: float
+    floor: float = -62.0  # lowest point of the ventricles, S from the aortic valve: the diaphragm follows it
+    front: float = -62.0  # foremost point of the ventricles, P from the aortic valve: the sternum lies before it
 
     def lps(self, *offset: float) -> Array:
         """An offset along the patient's left, posterior, superior axes in the design frame."""
@@ -143,12 +154,13 @@ class Shape:
         length = epi - apex_wall
         widest = rng.uniform(0.58, 0.74)
         ellipticity = rng.uniform(0.93, 1.08)
-        form = Ventricle._truncated(1.0, 1.0, length * (1 - widest), length * widest)
+        cone = float(rng.uniform(0.0, 0.35))
+        form = Ventricle._truncated(1.0, 1.0, length * (1 - widest), length * widest, cone)
         radius = float(np.clip(np.sqrt(volume / form), 17.0, 36.0))
         lv = Ventricle(
             -length / 2, length / 2, radius * ellipticity, radius / ellipticity, widest, wall,
             float(rng.choice([0.0, 0.1, 0.35], p=[0.5, 0.4, 0.1]) + rng.normal(0, 0.06)), apex_wall,
-            rng.normal(0, 4, 2) + [3.0, 0.0],
+            rng.normal(0, 4, 2) + [3.0, 0.0], cone,
         )  # fmt: skip
         azimuth = np.deg2rad(_clip_normal(rng, 45, 11, 15, 75))
         elevation = np.deg2rad(_clip_normal(rng, 35, 12, 5, 68))
@@ -172,13 +184,13 @@ class Shape:
         return Shape(
             lv, chest, mitral, unit(np.array([0, 0, 1.0]) + rng.normal(0, 0.09, 3)), _clip_normal(rng, 15.5, 1.5, 12, 20),
             aortic, axis, annulus,
-            mitral + np.array([-49.0, 16.0, -9.0]) * scale + rng.normal(0, 3, 3),
+            mitral + np.array([-49.0, 14.0, -7.0]) * scale + rng.normal(0, 3, 3),
             unit(np.array([-0.25, 0.15, 0.95]) + rng.normal(0, 0.08, 3)),
-            _clip_normal(rng, 62, 7, 45, 80), _clip_normal(rng, 0, 5, -12, 12),
-            _clip_normal(rng, 44 if rv_big else 31, 6, 16, 56), rng.uniform(-4, 22), rng.uniform(2.8, 4.5),
-            np.array([30.0, 21.0, 27.0]) * rng.uniform(0.82, 1.3) * np.exp(rng.normal(0, 0.07, 3)),
-            np.array([23.0, 25.0, 28.0]) * rng.uniform(0.8, 1.3) * np.exp(rng.normal(0, 0.07, 3)),
-            float(np.clip(rng.lognormal(np.log(4.0), 0.5), 1.0, 12.0)), rng.uniform(0.6, 1.35), rng.uniform(0.0, 1.0),
+            _clip_normal(rng, 64, 9, 45, 86), _clip_normal(rng, 0, 5, -12, 12),
+            _clip_normal(rng, 50 if rv_big else 38, 6, 22, 62), rng.uniform(-3, 15), rng.uniform(2.8, 4.5),
+            np.array([32.0, 21.0, 28.0]) * rng.uniform(0.82, 1.28) * np.exp(rng.normal(0, 0.07, 3)),
+            np.array([26.0, 27.0, 30.0]) * rng.uniform(0.82, 1.3) * np.exp(rng.normal(0, 0.07, 3)),
+            float(np.clip(rng.lognormal(np.log(2.2), 0.6), 0.5, 9.0)), rng.uniform(0.6, 1.35), rng.uniform(0.0, 1.0),
             rng.uniform(0.88, 1.15), rng.uniform(-1, 1, 16), float(np.clip(rng.lognormal(np.log(20), 0.5), 5, 60)),
         )  # fmt: skip
 
