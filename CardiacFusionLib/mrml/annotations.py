@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from CardiacFusionLib.mrml.view_windows import CENTRE_X, SliceView, _View
 
 NOT_CLINICAL = "Not for clinical use"
@@ -19,7 +17,7 @@ def text(
     align: str = "center",
     bold: bool = False,
 ) -> None:
-    """Words at a place of the window (0..1 from the lower left corner), with a dark shadow so that they stay readable."""
+    """Words at a place of the window (0..1 from the lower left corner), shadowed so that they stay readable."""
     import vtk
 
     actor = vtk.vtkTextActor()
@@ -33,7 +31,12 @@ def text(
     style.SetBold(bold)
     style.SetShadow(True)
     style.SetShadowOffset(1, -1)
-    {"center": style.SetJustificationToCentered, "left": style.SetJustificationToLeft, "right": style.SetJustificationToRight}[align]()  # fmt: skip
+    if align == "left":
+        style.SetJustificationToLeft()
+    elif align == "right":
+        style.SetJustificationToRight()
+    else:
+        style.SetJustificationToCentered()
     style.SetVerticalJustificationToCentered()
     view.add_overlay(actor)
 
@@ -95,4 +98,3 @@ def plane_mark(view: SliceView, start: tuple[float, float, float], end: tuple[fl
     line(view, a, b, (0.75, 0.9, 1.0), 1.0)
     columns, rows = view.window.GetSize()
     text(view, words, ((a[0] - 8) / columns, a[1] / rows), 14, (0.75, 0.9, 1.0), "right")
-

@@ -47,7 +47,8 @@ def _disc(values: dict[int, float]) -> Any:
             ring = outline[:-1]
             inner = [2 * half - 1 - i for i in range(half)]
             faces = np.array(
-                [[i, i + 1, inner[i]] for i in range(half - 1)] + [[i + 1, inner[i + 1], inner[i]] for i in range(half - 1)]
+                [[i, i + 1, inner[i]] for i in range(half - 1)]
+                + [[i + 1, inner[i + 1], inner[i]] for i in range(half - 1)]
             )
         points.append(place(ring))
         triangles.append(faces + start)

@@ -6,7 +6,6 @@ from typing import Any
 
 from CardiacFusionLib.report.colours import NO_DATA_RGB, TABLE_NAME, VESSEL_RGB, Scale, perfusion_table
 
-
 # Slicer's legend fits its text into the box: a label's height is the box's height by the number of labels, whatever
 # font size is asked for. Thirteen labels in a third of the view's height give text of readable, not huge size.
 _LEGEND_LABELS = 13

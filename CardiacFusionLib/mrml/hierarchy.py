@@ -32,7 +32,7 @@ class CaseFolder:
 
 
 def remove_case(scene: Any, title: str) -> int:
-    """Remove a case folder with its nodes, their displays, storages and own colour tables; the count of nodes removed."""
+    """Remove a case folder with its nodes, their displays and storages; the count of nodes removed."""
     import slicer
     import vtk
 

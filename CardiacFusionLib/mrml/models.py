@@ -30,7 +30,8 @@ def polydata(points_lps_mm: NDArray[np.float64], triangles: NDArray[np.int32]) -
     flat = np.ascontiguousarray(triangles, dtype=np.int64).reshape(-1)
     offsets = np.arange(0, flat.size + 1, 3, dtype=np.int64)
     cells.SetData(
-        numpy_support.numpy_to_vtkIdTypeArray(offsets, deep=True), numpy_support.numpy_to_vtkIdTypeArray(flat, deep=True)
+        numpy_support.numpy_to_vtkIdTypeArray(offsets, deep=True),
+        numpy_support.numpy_to_vtkIdTypeArray(flat, deep=True),
     )
     data.SetPolys(cells)
     return data
@@ -103,7 +104,7 @@ def add_wall(
 
 
 def tube(branch: Branch) -> Any:
-    """``vtkPolyData`` (RAS) of a branch as a tube with its lumen's radius; point values ``radius_mm`` and ``arc_mm``."""
+    """``vtkPolyData`` (RAS) of a branch as a tube of its lumen; point values ``radius_mm``, ``arc_mm``."""
     import vtk
     from vtk.util import numpy_support
 
@@ -118,7 +119,9 @@ def tube(branch: Branch) -> Any:
         cells.InsertCellPoint(index)
     line.SetLines(cells)
     drawn = np.maximum(np.asarray(branch.radius_mm, dtype=float), MIN_TUBE_RADIUS_MM)
-    set_values(line, {"drawn_radius_mm": drawn, "radius_mm": np.asarray(branch.radius_mm, float), "arc_mm": branch.arc_mm})
+    set_values(
+        line, {"drawn_radius_mm": drawn, "radius_mm": np.asarray(branch.radius_mm, float), "arc_mm": branch.arc_mm}
+    )
     line.GetPointData().SetActiveScalars("drawn_radius_mm")
     around = vtk.vtkTubeFilter()
     around.SetInputData(line)

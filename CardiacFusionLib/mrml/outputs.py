@@ -32,6 +32,11 @@ class SceneOutputs:
     seconds: Mapping[str, float] = field(default_factory=dict)  # "built", "scene", "views"
     rss_mb: float | None = None  # peak memory of the child
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What a reader should know: the reason, where there is one."""
+        return () if self.reason is None else (self.reason,)
+
 
 def write_scene_and_views(
     content: CaseContent,
@@ -62,7 +67,15 @@ def write_scene_and_views(
             pickle.dump(content, file, protocol=pickle.HIGHEST_PROTOCOL)
         for backend in backends:
             log(f"Building the scene and drawing the views ({backend})")
-            command = [sys.executable, "-m", "CardiacFusionLib.mrml.render", str(case), str(folder), "--backend", backend]
+            command = [
+                sys.executable,
+                "-m",
+                "CardiacFusionLib.mrml.render",
+                str(case),
+                str(folder),
+                "--backend",
+                backend,
+            ]
             if "scene" in seconds:
                 command.append("--skip-scene")
             parts, reason = _run(command, timeout_s)

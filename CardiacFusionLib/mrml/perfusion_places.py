@@ -22,12 +22,23 @@ FINE_MM = 0.5  # pixels of the drawn maps: the wall's edge is smooth although co
 REACH_MM = 4.0  # a wall pixel further than this from any measured pixel stays without colour
 
 
-def slice_to_heart(registration: Registration, pose: SlicePose, shape: tuple[int, int], index: int) -> NDArray[np.float64]:
-    """4x4 CMR LPS -> heart frame that also lifts slice ``index`` to its height on the CT's long axis."""
+def _height_mm(pose: SlicePose, shape: tuple[int, ...], to_heart: NDArray[np.float64]) -> float:
+    """Height of a slice's middle in the heart frame."""
+    middle = np.array([(shape[-1] - 1) / 2, (shape[-2] - 1) / 2])
+    return float(apply(to_heart, pose.points_lps(middle))[2])
+
+
+def slice_to_heart(registration: Registration, paired: Series, series: Series, index: int) -> NDArray[np.float64]:
+    """4x4 CMR LPS -> heart frame that also lifts slice ``index`` of ``series`` to its height on the CT's long axis.
+
+    ``paired`` is the series the registration was made for (stress); a slice of another series (rest) is lifted as the
+    nearest paired slice is.
+    """
     matrix = registration.pairing.cmr_pose.lps_to_heart.copy()
-    rows, columns = shape
-    middle = pose.points_lps(np.array([(columns - 1) / 2, (rows - 1) / 2]))
-    matrix[2, 3] += float(registration.pairing.z_mm[index]) - float(apply(matrix, middle)[2])
+    heights = np.array([_height_mm(pose, paired.array.shape, matrix) for pose in paired.poses])
+    own = _height_mm(series.poses[index], series.array.shape, matrix)
+    nearest = int(np.argmin(np.abs(heights - own)))
+    matrix[2, 3] += float(registration.pairing.z_mm[nearest]) - heights[nearest]
     return matrix
 
 

@@ -14,7 +14,6 @@ from CardiacFusionLib.mrml.segmentations import add_walls
 from CardiacFusionLib.mrml.tables import add_table, findings_frame, stenoses_frame
 from CardiacFusionLib.mrml.transforms import add_transform, place_under
 from CardiacFusionLib.mrml.volumes import add_ct, add_map
-from CardiacFusionLib.perfusion.result import Perfusion
 from CardiacFusionLib.report.colours import VESSEL_RGB, Scale, scale_of
 from CardiacFusionLib.report.content import CaseContent
 from CardiacFusionLib.report.polar import polar_map
@@ -106,42 +105,53 @@ def build_scene(content: CaseContent, scene: Any) -> CaseNodes:
 
 
 def _add_perfusion(content: CaseContent, scene: Any, folder: CaseFolder, nodes: CaseNodes) -> None:
-    """Measured slices at their place, and the same carried onto the CT wall."""
-    states: list[tuple[str, Perfusion]] = [("Stress", content.stress)]
-    if content.rest is not None:
-        states.append(("Rest", content.rest))
-    registration = content.registration
-    for state, perfusion in states:
-        series = perfusion.series
-        shape = (series.array.shape[2], series.array.shape[3])
-        for index in range(series.slice_count):
-            to_heart = perfusion_places.slice_to_heart(registration, series.poses[index], shape, index)
-            place = folder.put(add_transform(scene, to_heart, f"{state} slice {index + 1} to heart"), "Measured perfusion")
+    """Measured slices of both states at their place; the stress maps carried onto the CT wall by the registration.
+
+    The registration was made for the stress slices; the rest maps are therefore shown as measured only (the reserve
+    already stands on the stress slices).
+    """
+    paired = content.stress.series
+    for state, perfusion in (("Stress", content.stress), ("Rest", content.rest)):
+        if perfusion is None:
+            continue
+        for index in range(perfusion.series.slice_count):
+            to_heart = perfusion_places.slice_to_heart(
+                content.registration, content.stress.series, perfusion.series, index
+            )
+            place = add_transform(scene, to_heart, f"{state} slice {index + 1} to heart")
+            folder.put(place, "Measured perfusion")
             for quantity in ("mbf", "mpr"):
                 if quantity not in perfusion.maps.maps:
                     continue
                 values = perfusion.maps.maps[quantity]
                 scale = nodes.scale if quantity == "mbf" else scale_of(perfusion.maps, quantity)
                 where = f"{state} {quantity.upper()} slice {index + 1}"
-                measured = perfusion_places.measured_slice(series, values, index)
+                measured = perfusion_places.measured_slice(perfusion.series, values, index)
                 node = add_map(scene, measured, where, scale, nodes.colour)
                 nodes.measured.append(folder.put(place_under(node, place), "Measured perfusion"))
-                on_wall = perfusion_places.slice_on_wall(registration, series, values, index, content.pose)
-                if on_wall is None:
-                    continue
-                node = add_map(scene, on_wall, f"{where} on CT wall", scale, nodes.colour)
-                folder.put(place_under(node, nodes.ct_to_heart), "Perfusion on CT wall")
-                if state == "Stress" and quantity == "mbf":
-                    nodes.slice_maps[index] = node
+                if state == "Stress":
+                    _on_wall(content, scene, folder, nodes, quantity, scale, index)
+
+
+def _on_wall(
+    content: CaseContent, scene: Any, folder: CaseFolder, nodes: CaseNodes, quantity: str, scale: Scale, index: int
+) -> None:
+    """One stress map slice on the CT wall."""
+    values = content.stress.maps.maps[quantity]
+    volume = perfusion_places.slice_on_wall(content.registration, content.stress.series, values, index, content.pose)
+    if volume is None:
+        return
+    node = add_map(scene, volume, f"Stress {quantity.upper()} slice {index + 1} on CT wall", scale, nodes.colour)
+    folder.put(place_under(node, nodes.ct_to_heart), "Perfusion on CT wall")
+    if quantity == "mbf":
+        nodes.slice_maps[index] = node
 
 
 def _add_surface(content: CaseContent, nodes: CaseNodes, put: Any, scene: Any, vessels: Any) -> None:
     """The wall's surface with its values, and the whole wall filled from it."""
     surface = content.fusion.surface
     points = content.pose.to_lps(surface.points_mm)
-    wall, plain = models.add_wall(
-        scene, points, surface.triangles, surface.values, "mbf", nodes.scale, nodes.colour
-    )
+    wall, plain = models.add_wall(scene, points, surface.triangles, surface.values, "mbf", nodes.scale, nodes.colour)
     nodes.surface = [put(wall, "Surface"), put(plain, "Surface")]
     if "territory_patient" in surface.values:
         data = models.polydata(points, surface.triangles)

@@ -92,7 +92,9 @@ class _View:
 
         pixels = self.picture()
         if int(pixels.max()) == int(pixels.min()):
-            raise StageError("views", f"the offscreen OpenGL driver drew an empty picture ({self.window.GetClassName()}).")
+            raise StageError(
+                "views", f"the offscreen OpenGL driver drew an empty picture ({self.window.GetClassName()})."
+            )
         grab = vtk.vtkWindowToImageFilter()
         grab.SetInput(self.window)
         grab.SetInputBufferTypeToRGB()

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from CardiacFusionLib.mrml import annotations, bullseye
+from CardiacFusionLib.mrml import bullseye
+from CardiacFusionLib.mrml.annotations import directions, notices, plane_mark, scale_bar
 from CardiacFusionLib.mrml.app import SceneApp
 from CardiacFusionLib.mrml.colours import add_legend, remove_legend
 from CardiacFusionLib.mrml.outputs import VIEW_NAMES
@@ -85,9 +86,9 @@ def _slice(
         add_legend(shown_map, nodes.scale)
         if marks is not None:
             marks(view)
-        annotations.directions(view, *sides)
-        annotations.notices(view, title, content.synthetic)
-        annotations.scale_bar(view)
+        directions(view, *sides)
+        notices(view, title, content.synthetic)
+        scale_bar(view)
         view.save(path)
     finally:
         remove_legend(shown_map)
@@ -116,7 +117,7 @@ def _heights(content: CaseContent, nodes: CaseNodes, axis: int) -> Callable[[Sli
             z = float(content.registration.pairing.z_mm[index])
             start, end = [0.0, 0.0, z], [0.0, 0.0, z]
             start[axis], end[axis] = -44.0, 44.0
-            annotations.plane_mark(view, (start[0], start[1], z), (end[0], end[1], z), f"{index + 1}")
+            plane_mark(view, (start[0], start[1], z), (end[0], end[1], z), f"{index + 1}")
 
     return draw
 
@@ -157,8 +158,8 @@ def _three_d(
     try:
         add_legend(legend_on, nodes.scale)
         if sides is not None:
-            annotations.directions(view, *sides)
-        annotations.notices(view, title, content.synthetic, note)
+            directions(view, *sides)
+        notices(view, title, content.synthetic, note)
         view.camera(*camera)
         view.save(path)
     finally:

@@ -68,7 +68,7 @@ def add_ct(scene: Any, ct: Volume, name: str) -> Any:
 
 
 def with_no_data(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """NaN replaced by ``NO_DATA``; negative noise of a mapped quantity becomes 0, so that it is not taken for no data."""
+    """NaN replaced by ``NO_DATA``; negative noise becomes 0, so that it is not taken for 'no data'."""
     values = np.asarray(values, dtype=np.float32)
     return np.where(np.isfinite(values), np.maximum(values, 0.0), np.float32(NO_DATA)).astype(np.float32)
 
@@ -78,7 +78,7 @@ def add_map(scene: Any, volume: Volume, name: str, scale: Scale, colour_node: An
 
     Drawn without interpolation and hidden below zero: a colour between wall and 'no data' is never made up at the edge.
     """
-    node = add_volume(scene, volume.with_array(with_no_data(volume.array)), name)
+    node = add_volume(scene, volume.with_array(with_no_data(np.asarray(volume.array, dtype=np.float32))), name)
     display = node.GetDisplayNode()
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(scale.low, scale.high)

@@ -14,7 +14,7 @@ from CardiacFusionLib.spatial.tree import VESSEL_OF_BRANCH, CoronaryTree
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_SIDES = (("Anterior", 0.0, 1.36), ("Inferior", 0.0, -1.36), ("Septal", -1.36, 0.0), ("Lateral", 1.36, 0.0))
+_SIDES = (("Anterior", 0.0, 1.28), ("Inferior", 0.0, -1.28), ("Septal", -1.28, 0.0), ("Lateral", 1.28, 0.0))
 
 
 def draw_bullseye(
@@ -38,7 +38,8 @@ def draw_bullseye(
         axes.add_patch(Polygon(segment_outline(segment), facecolor=rgb, edgecolor="white", linewidth=1.4, zorder=1))
         words = f"{value:.1f}" if np.isfinite(value) else "–"
         colour = text_on((float(rgb[0]), float(rgb[1]), float(rgb[2])))
-        axes.text(*segment_centre(segment), words, color=colour, fontsize=10.5, ha="center", va="center", zorder=4)
+        x, y = segment_centre(segment)
+        axes.text(float(x), float(y), words, color=colour, fontsize=10.5, ha="center", va="center", zorder=4)
     for segment in marked:
         if segment in values:
             axes.add_patch(
@@ -48,8 +49,8 @@ def draw_bullseye(
         _draw_tree(axes, tree_heart, polar)
     for words, x, y in _SIDES:
         axes.text(x, y, words, ha="center", va="center", fontsize=9.5, color="#5b6470", rotation=90 if x else 0)
-    axes.set_xlim(-1.45, 1.45)
-    axes.set_ylim(-1.45, 1.45)
+    axes.set_xlim(-1.34, 1.34)
+    axes.set_ylim(-1.34, 1.34)
     axes.set_aspect("equal")
     axes.set_axis_off()
     if colour_bar:
@@ -81,7 +82,9 @@ def _draw_tree(axes: Axes, tree: CoronaryTree, polar: PolarMap) -> None:
         if branch.length_mm > 15:
             place = _free_place(path, placed)
             placed.append(place)
-            axes.text(*place, branch.name, color=colour, fontsize=9, fontweight="bold", ha="center", va="center", zorder=5)
+            axes.text(
+                *place, branch.name, color=colour, fontsize=9, fontweight="bold", ha="center", va="center", zorder=5
+            )
     for stenosis in tree.stenoses:
         x, y = polar.plane(stenosis.point_mm[None])[0]
         axes.plot(x, y, marker="D", markersize=8, color="#ffe14d", markeredgecolor="black", zorder=6)
@@ -92,7 +95,7 @@ def _draw_tree(axes: Axes, tree: CoronaryTree, polar: PolarMap) -> None:
 
 
 def _free_place(path: np.ndarray, taken: list[tuple[float, float]]) -> tuple[float, float]:
-    """A place for a branch's name: just outside the disc above its first points, moved on where another name stands."""
+    """A place for a branch's name: outside the disc by its first points, further on where another name stands."""
     for point in path:
         direction = point / max(float(np.hypot(*point)), 1e-6)
         place = direction * min(OUTSIDE_LIMIT, 1.13)

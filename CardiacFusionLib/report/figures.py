@@ -16,6 +16,7 @@ from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.tree import VESSEL_OF_BRANCH, Branch, CoronaryTree, Stenosis
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from CardiacFusionLib.perfusion.result import Perfusion
@@ -41,15 +42,15 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _tidy(axes: object) -> None:
+def _tidy(axes: Axes) -> None:
     """Thin axes, no frame."""
     for side in ("top", "right"):
-        axes.spines[side].set_visible(False)  # type: ignore[attr-defined]
+        axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
-        axes.spines[side].set_color(_LIGHT)  # type: ignore[attr-defined]
-    axes.tick_params(colors=_GREY, labelsize=9)  # type: ignore[attr-defined]
-    axes.grid(True, color="#eef1f4", linewidth=0.8)  # type: ignore[attr-defined]
-    axes.set_axisbelow(True)  # type: ignore[attr-defined]
+        axes.spines[side].set_color(_LIGHT)
+    axes.tick_params(colors=_GREY, labelsize=9)
+    axes.grid(True, color="#eef1f4", linewidth=0.8)
+    axes.set_axisbelow(True)
 
 
 def segment_curves(perfusion: Perfusion, content: CaseContent, polar: PolarMap) -> dict[int, NDArray[np.float64]]:
@@ -66,7 +67,9 @@ def segment_curves(perfusion: Perfusion, content: CaseContent, polar: PolarMap) 
         if cavity.any():  # angles turn about this slice's own LV centre
             points[..., :2] -= points[cavity][:, :2].mean(axis=0)
         points[..., 2] = float(registration.pairing.z_mm[index])
-        numbers[index] = segments(insertion_angle_deg(points), polar.level(points), polar.insertion_deg, polar.septum_deg)
+        numbers[index] = segments(
+            insertion_angle_deg(points), polar.level(points), polar.insertion_deg, polar.septum_deg
+        )
     wall = perfusion.walls.labels == Label.MYOCARDIUM
     before = max(1, perfusion.aif.foot)
     curves = {}
@@ -107,7 +110,7 @@ def curves_figure(content: CaseContent, polar: PolarMap) -> bytes | None:
 
 
 def diameter_figure(tree: CoronaryTree) -> bytes | None:
-    """Lumen diameter along the branches with stenoses (all main branches where there is none); None without branches."""
+    """Lumen diameter along the branches with stenoses (along the main ones where there is none), or None."""
     ill = {s.branch for s in tree.stenoses}
     shown = [b for b in tree.branches if b.name in ill] or [b for b in tree.branches if b.name in ("LAD", "LCx", "RCA")]
     if not shown:
@@ -121,21 +124,23 @@ def diameter_figure(tree: CoronaryTree) -> bytes | None:
     return png(figure)
 
 
-def _diameter(axes: object, branch: Branch, stenoses: list[Stenosis]) -> None:
+def _diameter(axes: Axes, branch: Branch, stenoses: list[Stenosis]) -> None:
     """One branch: diameter filled, each stenosis shaded and labelled, its reference dashed."""
     colour = VESSEL_RGB.get(VESSEL_OF_BRANCH.get(branch.name) or "", (0.4, 0.4, 0.45))
     arc, diameter = branch.arc_mm, 2.0 * np.asarray(branch.radius_mm, dtype=float)
-    axes.fill_between(arc, 0, diameter, color=colour, alpha=0.22, linewidth=0)  # type: ignore[attr-defined]
-    axes.plot(arc, diameter, color=colour, linewidth=1.6)  # type: ignore[attr-defined]
+    axes.fill_between(arc, 0, diameter, color=colour, alpha=0.22, linewidth=0)
+    axes.plot(arc, diameter, color=colour, linewidth=1.6)
     top = float(np.nanmax(diameter)) * 1.45 if len(diameter) else 1.0
     for stenosis in stenoses:
         half = max(stenosis.length_mm / 2, 0.5)
         first, last = stenosis.position_mm - half, stenosis.position_mm + half
-        axes.axvspan(first, last, color="#ffe14d", alpha=0.45, linewidth=0)  # type: ignore[attr-defined]
-        axes.plot([first, last], [stenosis.reference_diameter_mm] * 2, color=_GREY, linestyle="--", linewidth=1)  # type: ignore[attr-defined]
+        axes.axvspan(first, last, color="#ffe14d", alpha=0.45, linewidth=0)
+        axes.plot([first, last], [stenosis.reference_diameter_mm] * 2, color=_GREY, linestyle="--", linewidth=1)
         words = f"{stenosis.diameter_percent:.0f} %" + (" calcified" if stenosis.calcified else "")
-        axes.text(stenosis.position_mm, top * 0.97, words, fontsize=9, fontweight="bold", color=_INK, ha="center", va="top")  # type: ignore[attr-defined]
-    axes.set_ylim(0, top)  # type: ignore[attr-defined]
-    axes.set_xlim(0, max(branch.length_mm, 1.0))  # type: ignore[attr-defined]
-    axes.set_ylabel(f"{branch.name}\n∅ (mm)", fontsize=9, color=_INK)  # type: ignore[attr-defined]
+        axes.text(
+            stenosis.position_mm, top * 0.97, words, fontsize=9, fontweight="bold", color=_INK, ha="center", va="top"
+        )
+    axes.set_ylim(0, top)
+    axes.set_xlim(0, max(branch.length_mm, 1.0))
+    axes.set_ylabel(f"{branch.name}\n∅ (mm)", fontsize=9, color=_INK)
     _tidy(axes)

@@ -1,4 +1,4 @@
-"""The report of a case as one self-contained HTML file: findings first, then pictures, numbers and how they were made."""
+"""The report of a case as one self-contained HTML file: findings first, then pictures, numbers, and how it was made."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from CardiacFusionLib.report.template import PAGE
 from CardiacFusionLib.spatial.aha import AHA_TERRITORY, SEGMENT_NAMES
 from CardiacFusionLib.spatial.quality import Level
 
+# the pictures shown, in this order; the scene's bullseye is left to the scene, as the report draws its own
 _CAPTIONS = {
+    "surface_3d": "Coronaries on the wall",
     "short_axis": "Short axis, mid LV",
     "long_axis_vertical": "Vertical long axis",
     "long_axis_horizontal": "Horizontal long axis",
-    "surface_3d": "Coronaries on the wall",
-    "bullseye": "Bullseye in the scene",
 }
 _KINDS = {
     "matched": "Narrowing and low flow match",
@@ -67,7 +67,7 @@ def _page(content: CaseContent, views: Sequence[Path], scene_reason: str | None)
         "bullseye": _data_uri(_bullseye(content, scale, polar)),
         "views": [
             {"name": view.stem, "caption": _CAPTIONS.get(view.stem, view.stem), "data": _data_uri(view.read_bytes())}
-            for view in views
+            for view in sorted((v for v in views if v.stem in _CAPTIONS), key=lambda v: list(_CAPTIONS).index(v.stem))
         ],
         "scene_reason": scene_reason,
         "segments": _segments(content, scale),
@@ -199,14 +199,20 @@ def _disagreement(content: CaseContent) -> str | None:
     ]
     if not differ:
         return None
-    return f"The fixed AHA map and this patient's nearest branch disagree in {len(differ)} segments: {', '.join(differ)}."
+    return (
+        f"The fixed AHA map and this patient's nearest branch disagree in {len(differ)} segments: {', '.join(differ)}."
+    )
 
 
 def _flags(content: CaseContent) -> list[dict[str, str]]:
     """Quality flags, worst first, without repeats."""
     seen = dict.fromkeys(sorted(content.quality.flags, key=lambda f: -int(f.level)))
     return [
-        {"stage": _STAGES.get(f.stage, f.stage.replace("_", " ").capitalize()), "level": _LEVELS[f.level], "reason": f.reason}
+        {
+            "stage": _STAGES.get(f.stage, f.stage.replace("_", " ").capitalize()),
+            "level": _LEVELS[f.level],
+            "reason": f.reason,
+        }
         for f in seen
     ]
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (lines of HTML, broken where the page breaks)
 """The page of the report (jinja2): plain HTML and CSS, no script, no outside file."""
 
 PAGE = """<!doctype html>

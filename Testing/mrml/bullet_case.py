@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (a table of a case)
 """A small synthetic case for tests: a bullet-shaped LV with an RV crescent, a ring perfusion map with an LAD defect
 in the mid and apical slices, three branches. Everything is known in closed form."""
 
@@ -79,6 +80,13 @@ def defect(points: np.ndarray) -> np.ndarray:
     return (angle > 60) & (angle < 185) & (points[..., 2] < 14)
 
 
+def _flow(heart: np.ndarray, state: str) -> np.ndarray:
+    """True flow (mL/min/g) at heart-frame points of the CMR phase."""
+    if state == "rest":
+        return np.full(heart.shape[:-1], REST_MBF)
+    return np.where(defect(heart / CMR_SCALE), DEFECT_MBF, NORMAL_MBF)
+
+
 def _series(state: str, pixels: int = 72, spacing: float = 1.8) -> tuple[Series, np.ndarray, np.ndarray]:
     """Series, labels and the heart-frame points of every pixel (CMR phase)."""
     rotation = CMR_POSE.heart_to_lps[:3, :3]
@@ -96,7 +104,8 @@ def _series(state: str, pixels: int = 72, spacing: float = 1.8) -> tuple[Series,
     labels[labels > Label.RV_CAVITY] = 0
     times = np.arange(40) * 0.9
     bolus = np.where(times > 6, ((times - 6) / 4) ** 2 * np.exp(2 - (times - 6) / 2), 0.0)
-    gain = np.select([labels == Label.LV_CAVITY, labels == Label.MYOCARDIUM], [1.0, 0.25], 0.02)
+    wall_gain = 0.1 * _flow(heart, state)
+    gain = np.select([labels == Label.LV_CAVITY, labels == Label.MYOCARDIUM], [np.ones(labels.shape), wall_gain], 0.02)
     frames = (40 + 200 * bolus[:, None, None, None] * gain[None]).astype(np.float32)
     return Series(frames, tuple(poses), times, state), labels, heart
 
@@ -104,16 +113,17 @@ def _series(state: str, pixels: int = 72, spacing: float = 1.8) -> tuple[Series,
 def _perfusion(state: str) -> Perfusion:
     series, labels, heart = _series(state)
     wall = labels == Label.MYOCARDIUM
-    flow = np.where(defect(heart / CMR_SCALE) & (state == "stress"), DEFECT_MBF, NORMAL_MBF)
-    flow = flow if state == "stress" else np.full(flow.shape, REST_MBF)
-    mbf = np.where(wall, flow, np.nan).astype(np.float32)
+    mbf = np.where(wall, _flow(heart, state), np.nan).astype(np.float32)
     maps = {"mbf": mbf, "upslope": mbf / 20}
     if state == "stress":
         maps["mpr"] = mbf / REST_MBF
     times = series.times_s[:, 0]
     curve = np.where(times > 6, 4 * ((times - 6) / 4) ** 2 * np.exp(2 - (times - 6) / 2), 0.0)
     numbers = aha.segments(
-        aha.insertion_angle_deg(heart), (heart[..., 2] / CMR_SCALE - TIP_Z) / (BASE_Z - TIP_Z), INSERTION_DEG, SEPTUM_DEG
+        aha.insertion_angle_deg(heart),
+        (heart[..., 2] / CMR_SCALE - TIP_Z) / (BASE_Z - TIP_Z),
+        INSERTION_DEG,
+        SEPTUM_DEG,
     )
     rows = [
         {"segment": s, "name": aha.SEGMENT_NAMES[s], "mbf_ml_min_g": float(np.nanmean(mbf[wall & (numbers == s)]))}
@@ -150,7 +160,9 @@ def _surface() -> Surface:
     rings, n = len(z), len(theta)
     i, j = np.meshgrid(np.arange(rings - 1), np.arange(n), indexing="ij")
     a, b = i * n + j, i * n + (j + 1) % n
-    triangles = np.concatenate([np.stack([a, b, a + n], -1).reshape(-1, 3), np.stack([b, b + n, a + n], -1).reshape(-1, 3)])
+    triangles = np.concatenate(
+        [np.stack([a, b, a + n], -1).reshape(-1, 3), np.stack([b, b + n, a + n], -1).reshape(-1, 3)]
+    )
     points = points.reshape(-1, 3)
     mbf = np.where(defect(points), DEFECT_MBF, NORMAL_MBF).astype(np.float32)
     mbf[np.abs(points[:, 2:] - np.array(SLICE_Z)).min(axis=1) > 15] = np.nan
@@ -175,7 +187,9 @@ def _tree() -> CoronaryTree:
 
     t = np.linspace(0, 1, 70)
     lad = on_wall(118 - 14 * np.sin(np.pi * t), BASE_Z - 2 - 80 * t)
-    lcx = np.concatenate([on_wall(100 - 110 * t[:40] / t[39], np.full(40, BASE_Z - 2.0)), on_wall(-10 - 12 * t, BASE_Z - 2 - 55 * t)[1:]])
+    lcx = np.concatenate(
+        [on_wall(100 - 110 * t[:40] / t[39], np.full(40, BASE_Z - 2.0)), on_wall(-10 - 12 * t, BASE_Z - 2 - 55 * t)[1:]]
+    )
     rca_groove = np.stack([-30 - 26 * np.sin(np.pi * t), -38 + 76 * t, np.full(70, BASE_Z - 1.0)], 1)
     rca = np.concatenate([rca_groove, on_wall(236 + 8 * t, BASE_Z - 4 - 60 * t)])
     taper = lambda n, first, last: np.linspace(first, last, n)  # noqa: E731
@@ -198,7 +212,9 @@ def bullet_case(voxels: int = 96, spacing_mm: float = 1.6, rest: bool = True, se
     grid = Volume(np.zeros((voxels,) * 3, np.uint8), (spacing_mm,) * 3, origin, np.eye(3))
     labels = np.empty((voxels,) * 3, np.uint8)
     for k in range(voxels):  # slice by slice: a full-size grid of points would not fit
-        plane = Volume(grid.array[k : k + 1], grid.spacing_mm, (origin[0], origin[1], origin[2] + k * spacing_mm), np.eye(3))
+        plane = Volume(
+            grid.array[k : k + 1], grid.spacing_mm, (origin[0], origin[1], origin[2] + k * spacing_mm), np.eye(3)
+        )
         labels[k] = bullet_labels(CT_POSE.to_heart(plane.grid_lps()))[0]
     hu = np.array([-60, 420, 110, 330, 400, 250, 430, 380], np.int16)[labels]
     hu = hu + np.random.default_rng(seed).normal(0, 18, labels.shape).astype(np.int16)
@@ -213,7 +229,9 @@ def bullet_case(voxels: int = 96, spacing_mm: float = 1.6, rest: bool = True, se
     findings = (
         Finding("matched", "LAD", "The narrowing of the LAD (78 % of diameter) matches low flow in the wall behind it: 0.9 against 2.4 mL/min/g elsewhere.", 0.88, {"mass_at_risk_g": 41.0, "mbf_inside": 0.9}, (7, 8, 13, 14)),
     )  # fmt: skip
-    doubts = Quality((Flag("registration", "breath_hold", Level.DOUBTFUL, "The breath-hold differed by 6 mm between slices."),))
+    doubts = Quality(
+        (Flag("registration", "breath_hold", Level.DOUBTFUL, "The breath-hold differed by 6 mm between slices."),)
+    )
     return CaseContent(
         grid.with_array(hu), CT_POSE, Reorientation(CT_POSE, CT_POSE, ct_labels), CtWalls(ct_labels, CT_POSE), tree, stress,
         _registration(), Fusion(_surface(), frame, findings), calm, "Bullet heart", True, stress.quality + doubts,
