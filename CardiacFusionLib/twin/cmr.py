@@ -45,7 +45,7 @@ class CmrOptions:
     thickness_mm: float = 8.0
     frames: int = 60
     depth_samples: int = 4  # through the slice, for partial volume
-    breathing_mm: float = 4.0  # largest shift of the heart; the first 15-20 s are held
+    breathing_mm: float = 6.0  # largest shift of the heart; the first 15-20 s are held
     missed_beat_share: float = 0.03
     contrast_to_noise: float = 16.0  # peak enhancement of healthy stressed muscle (about 0.6 mmol/L) over noise SD
     coil_shading: float = 1.0  # 0 none, 1 usual
@@ -86,7 +86,7 @@ def render_series(
     blood = blood_curves(bolus, float(times.max()) + 1.0)
     muscle = tissue_curves(bolus, blood)
     breath = breathing(times[:, 0], rng, options.breathing_mm)
-    t1, density, share, pool = column("t1_ms"), column("density"), column("blood"), pools()
+    t1, share, pool = column("t1_ms"), column("blood"), pools()
     sigma = _noise_sd(options)
     coil_seed = int(rng.integers(2**31))
 
@@ -95,22 +95,23 @@ def render_series(
     for k, (model, place) in enumerate(zip(models, slices)):
         coil = _coil(place, options, np.random.default_rng(coil_seed))
         follow, bend = breathing_field(model, place, rng)
-        density_map = {c: density[c] * (1 + 0.05 * _texture(rng, follow.shape)) for c in model.shares if density[c] > 0}
+        still, filling = _weights(model, rng)
         # breathing moves the heart towards the feet (-S) and a little forward; only the in-plane part is seen
         towards = np.array([0.0, -0.25, -1.0]) @ place.direction[:, :2]
         yy, xx = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in follow.shape), indexing="ij")
         for f in range(options.frames):
             time = float(times[f, k])
-            image = np.zeros(follow.shape)
-            for code, weight in density_map.items():
-                concentration: Array | float = 0.0
+            image = still.copy()
+            for code, weight in filling.items():
                 if code == Tissue.MYOCARDIUM:
-                    concentration = muscle.at(model.fine_mbf[state], time)
-                elif pool[code] == "myocardium":
-                    concentration = float(muscle.at(np.array(scene.muscle_mbf(state)), time)) * share[code]
-                elif pool[code] is not None:
-                    concentration = float(blood.at(str(pool[code]), time)) * share[code]
-                image += model.shares[code] * weight * _signal(concentration, t1[code])
+                    wall = weight > 0
+                    image[wall] += weight[wall] * _signal(muscle.at(model.fine_mbf[state][wall], time), t1[code])
+                    continue
+                if pool[code] == "myocardium":
+                    concentration = float(muscle.at(np.array(scene.muscle_mbf(state)), time))
+                else:
+                    concentration = float(blood.at(str(pool[code]), time))
+                image += weight * np.float32(_signal(concentration * share[code], t1[code]))
             shift = towards * breath[f]  # mm in the image
             motion[f, k] = shift
             if abs(breath[f]) > 0.02:
@@ -121,6 +122,23 @@ def render_series(
             array[f, k] = _acquire(image * coil, rng, sigma, options.dark_rim)
     series = Series(array * np.float32(SCANNER_GAIN), slices, times, state, SEQUENCE)
     return Acquired(series, models, motion, bolus)
+
+
+def _weights(model: SliceModel, rng: np.random.Generator) -> tuple[NDArray[np.float32], dict[int, NDArray[np.float32]]]:
+    """The part of the picture that never changes, and for every tissue with blood its share times proton density."""
+    t1, density, pool = column("t1_ms"), column("density"), pools()
+    shape = next(iter(model.shares.values())).shape
+    still = np.zeros(shape, np.float32)
+    filling = {}
+    for code in sorted(model.shares):
+        if density[code] <= 0:
+            continue
+        weight = (model.shares[code] * density[code] * (1 + 0.05 * _texture(rng, shape))).astype(np.float32)
+        if pool[code] is None:
+            still += weight * np.float32(_signal(0.0, t1[code]))
+        else:
+            filling[code] = weight
+    return still, filling
 
 
 def breathing(times_s: Array, rng: np.random.Generator, amplitude_mm: float) -> Array:

@@ -86,12 +86,13 @@ class _Bed:
         """Points (n, 3) just outside the LV epicardium."""
         return lv_surface(self.heart, angle_deg, level, lift_mm=FAT_CUSHION_MM + 1.2)
 
-    def path(self, waypoints: Points, rng: np.random.Generator, wander_mm: float, from_aorta: bool = False) -> Points:
+    def path(self, name: str, waypoints: Points, rng: np.random.Generator, wander_mm: float) -> Points:
         """A smooth vessel through the waypoints that stays outside the heart; the first point stays where it is."""
         curve = _smooth_path(waypoints, rng, wander_mm)
         along = np.arange(len(curve)) * STEP_MM
-        clearance = np.full(len(curve), FAT_CUSHION_MM + 1.0)
-        if from_aorta:
+        start, _, end = DIAMETER_MM[name]
+        clearance = FAT_CUSHION_MM + 0.2 + np.linspace(start, end, len(curve)) / 2
+        if name in ("LM", "RCA"):  # begin inside the aorta
             clearance *= np.clip((along - 1.0) / 4.0, -1.0, 1.0)
         pushed = lifted(self.heart, curve, clearance)
         # ease in, so that a branch still begins on its parent
@@ -107,8 +108,9 @@ def _left_courses(bed: _Bed, rng: np.random.Generator, dominance: str) -> list[_
     lcx_start = bed.ring.at(np.array([lcx_first]))[0]
     # the bifurcation lies in front of the left atrial appendage, on the way to the top of the anterior groove
     aim = 0.6 * lad_start + 0.4 * lcx_start - ostium
-    fork = ostium + aim / np.linalg.norm(aim) * min(float(rng.uniform(8, 14)), 0.6 * float(np.linalg.norm(aim)))
-    left_main = bed.path(np.stack([ostium, ostium + 0.5 * (fork - ostium), fork]), rng, 0.2, from_aorta=True)
+    distance = float(np.linalg.norm(aim))
+    fork = ostium + aim / distance * max(7.0, min(float(rng.uniform(8, 14)), 0.6 * distance))
+    left_main = bed.path("LM", np.stack([ostium, ostium + 0.5 * (fork - ostium), fork]), rng, 0.2)
     fork = left_main[-1]
 
     # LAD: down the groove, then around the apex by a varying amount
@@ -117,7 +119,7 @@ def _left_courses(bed: _Bed, rng: np.random.Generator, dominance: str) -> list[_
     end = np.array([0.03, 0.05 + rng.uniform(0.0, 0.14)])
     around = bed.on_wall(bed.groove(False, end) + rng.uniform(-8, 8), end)
     apex = np.asarray(bed.heart.landmarks["apex"], dtype=float) - [0.0, 0.0, FAT_CUSHION_MM + 0.8]
-    lad = bed.path(np.concatenate([fork[None], groove, apex[None], around]), rng, 0.6)
+    lad = bed.path("LAD", np.concatenate([fork[None], groove, apex[None], around]), rng, 0.6)
     diagonals = [
         _diagonal(bed, lad, rng, rng.uniform(0.74, 0.82), rng.uniform(48, 62), 0.32),
         _diagonal(bed, lad, rng, rng.uniform(0.48, 0.58), rng.uniform(34, 46), 0.14),
@@ -127,7 +129,7 @@ def _left_courses(bed: _Bed, rng: np.random.Generator, dominance: str) -> list[_
     crux = bed.crux_av - 360.0
     end_deg = {"right": crux + rng.uniform(60, 80), "co-dominant": crux + rng.uniform(22, 30), "left": crux + 2.0}
     angles = np.linspace(lcx_first, end_deg[dominance], 10)
-    lcx = bed.path(np.concatenate([fork[None], bed.ring.at(angles)]), rng, 0.5)
+    lcx = bed.path("LCx", np.concatenate([fork[None], bed.ring.at(angles)]), rng, 0.5)
     courses = [
         _Course("LM", None, left_main),
         _Course("LAD", "LM", lad),
@@ -150,7 +152,7 @@ def _right_courses(bed: _Bed, rng: np.random.Generator, dominance: str) -> list[
     crux = bed.crux_av
     end_deg = {"left": crux - rng.uniform(35, 50), "right": crux + rng.uniform(12, 20), "co-dominant": crux + 3.0}
     angles = np.linspace(start, end_deg[dominance], 9)
-    rca = bed.path(np.concatenate([ostium[None], bed.ring.at(angles)]), rng, 0.6, from_aorta=True)
+    rca = bed.path("RCA", np.concatenate([ostium[None], bed.ring.at(angles)]), rng, 0.6)
     courses = [_Course("RCA", None, rca)]
     if dominance != "left":
         courses.append(_Course("PDA", "RCA", _posterior_descending(bed, rca, rng)))
@@ -163,7 +165,7 @@ def _posterior_descending(bed: _Bed, parent: Points, rng: np.random.Generator) -
     """Down the inferior groove from the crux."""
     levels = np.linspace(0.88, rng.uniform(0.2, 0.32), 7)
     groove = bed.on_wall(bed.groove(False, levels) + rng.uniform(-1, 3), levels)
-    return bed.path(np.concatenate([_nearest(parent, groove[0])[None], groove]), rng, 0.5)
+    return bed.path("PDA", np.concatenate([_nearest(parent, groove[0])[None], groove]), rng, 0.5)
 
 
 def _posterolateral(bed: _Bed, parent: Points, rng: np.random.Generator) -> Points:
@@ -171,7 +173,7 @@ def _posterolateral(bed: _Bed, parent: Points, rng: np.random.Generator) -> Poin
     levels = np.linspace(0.9, rng.uniform(0.3, 0.45), 7)
     start = bed.groove(False, np.array([0.9]))[0] + rng.uniform(18, 24)
     wall = bed.on_wall(np.linspace(start, start + rng.uniform(14, 24), 7), levels)
-    return bed.path(np.concatenate([_nearest(parent, wall[0])[None], wall]), rng, 0.5)
+    return bed.path("PLB", np.concatenate([_nearest(parent, wall[0])[None], wall]), rng, 0.5)
 
 
 def _diagonal(
@@ -183,14 +185,14 @@ def _diagonal(
     share = np.linspace(0.12, 1.0, 7)
     angles = bed.groove(True, level)[0] - spread_deg * share**0.8
     levels = start_level + (end_level - start_level) * share**1.15
-    return bed.path(np.concatenate([start[None], bed.on_wall(angles, levels)]), rng, 0.5)
+    return bed.path("D1", np.concatenate([start[None], bed.on_wall(angles, levels)]), rng, 0.5)
 
 
 def _marginal(bed: _Bed, lcx: Points, rng: np.random.Generator, start_deg: float, end_deg: float) -> Points:
     """Leaves the LCx near ``start_deg`` and runs over the free wall towards ``end_deg``."""
     levels = np.linspace(0.86, rng.uniform(0.2, 0.35), 7)
     wall = bed.on_wall(np.linspace(start_deg, end_deg, 7), levels)
-    return bed.path(np.concatenate([_nearest(lcx, wall[0])[None], wall]), rng, 0.6)
+    return bed.path("OM1", np.concatenate([_nearest(lcx, wall[0])[None], wall]), rng, 0.6)
 
 
 def _nearest(points: Points, to: Points) -> Points:

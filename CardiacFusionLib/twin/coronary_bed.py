@@ -24,7 +24,7 @@ def distance_to_heart(heart: Heart, points: Array) -> Array:
     return np.min([distance for tissue, distance in layers if tissue in SOLID], axis=0).astype(float)
 
 
-def lifted(heart: Heart, curve: Array, clearance_mm: Array, rounds: int = 14) -> Array:
+def lifted(heart: Heart, curve: Array, clearance_mm: Array, rounds: int = 24) -> Array:
     """The curve (n, 3) pushed out of the heart until every point keeps its ``clearance_mm`` (n,), bending smoothly."""
     points = curve.copy()
     step = 0.4

@@ -9,9 +9,11 @@ subendocardium loses its reserve first (Bache and Schwartz 1982, Circulation 65:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
 from CardiacFusionLib.spatial.aha import insertion_angle_deg
@@ -25,6 +27,8 @@ RESERVE_FALLS_FROM_PERCENT = 40.0
 RESERVE_GONE_AT_PERCENT = 88.0
 REST_FALLS_FROM_PERCENT = 85.0
 COLLATERAL_RIM_MM = 2.5  # half width of the border between ischaemic and healthy supply
+_GRID_ANGLE_DEG = np.linspace(0.0, 360.0, 121)
+_GRID_LEVEL = np.linspace(-0.3, 1.2, 51)
 VESSELS = ("LAD", "LCx", "RCA")
 
 
@@ -135,27 +139,40 @@ class FlowField:
     supply: Supply
     reserve: Reserve
 
+    @cached_property
+    def _map(self) -> Array:
+        """(4, angle, level) on the ``_GRID``: texture, rest share, reserve share, vessel index; angles wrap around."""
+        angle, level = np.meshgrid(_GRID_ANGLE_DEG, _GRID_LEVEL, indexing="ij")
+        over = np.asarray(self.heart.epicardial_point(angle.ravel(), level.ravel()), dtype=float).reshape(-1, 3)
+        texture = 1.0 + np.sin(over @ self.reserve.waves.T + self.reserve.phases) @ self.reserve.amplitudes
+        rest = self.supply.share_at(over, rest_share(self.supply.percent))
+        left = self.supply.share_at(over, reserve_share(self.supply.percent))
+        return np.stack([texture, rest, left, self.supply.vessel_at(over)]).reshape(4, *angle.shape)
+
+    def _read(self, what: int, angle_deg: Array, level: Array, order: int = 1) -> Array:
+        row = np.mod(np.asarray(angle_deg, float), 360.0) / (_GRID_ANGLE_DEG[1] - _GRID_ANGLE_DEG[0])
+        column = (np.asarray(level, float) - _GRID_LEVEL[0]) / (_GRID_LEVEL[1] - _GRID_LEVEL[0])
+        return np.asarray(map_coordinates(self._map[what], [row, column], order=order, mode="nearest"))
+
     def mbf(self, depth: Array, angle_deg: Array, level: Array, state: str) -> Array:
         """mL/min/g at wall coordinates (n,): depth 0 endocardium .. 1 epicardium, angle, level 0 tip .. 1 base."""
-        over = np.asarray(self.heart.epicardial_point(angle_deg, level), dtype=float).reshape(-1, 3)
         normal = self.reserve
         gradient = normal.endo_epi_stress if state == "stress" else normal.endo_epi_rest
         # linear through the wall, mean 1, endo/epi = gradient
         slope = 2.0 * (gradient - 1.0) / (gradient + 1.0)
         layer = 1.0 + slope * (0.5 - np.clip(depth, 0.0, 1.0))
-        texture = 1.0 + np.sin(over @ normal.waves.T + normal.phases) @ normal.amplitudes
-        rest = normal.rest * self.supply.share_at(over, rest_share(self.supply.percent))
+        texture = self._read(0, angle_deg, level)
+        rest = normal.rest * self._read(1, angle_deg, level)
         if state == "rest":
             return np.asarray(rest * layer * texture)
-        left = self.supply.share_at(over, reserve_share(self.supply.percent))
         # the endocardium's reserve is used up first: full loss there while the epicardium keeps a little
-        loss = (1.0 - left) * (1.12 - 0.3 * np.clip(depth, 0.0, 1.0))
+        loss = (1.0 - self._read(2, angle_deg, level)) * (1.12 - 0.3 * np.clip(depth, 0.0, 1.0))
         stress = rest + (normal.stress - normal.rest) * (1.0 - loss)
         return np.asarray(np.maximum(stress, 0.15) * layer * texture)
 
     def vessel(self, angle_deg: Array, level: Array) -> NDArray[np.intp]:
         """Index into ``VESSELS`` of the vessel that truly feeds the wall there."""
-        return self.supply.vessel_at(np.asarray(self.heart.epicardial_point(angle_deg, level), dtype=float))
+        return np.rint(self._read(3, angle_deg, level, order=0)).astype(np.intp)
 
 
 def draw_flow(heart: Heart, tree: CoronaryTree, rng: np.random.Generator, kind: str) -> FlowField:

@@ -73,7 +73,7 @@ def narrowed(
 
 def _culprit_place(vessel: str, dominance: str, rng: np.random.Generator) -> float:
     """Share of the vessel's length: proximal or middle third, before the branches that supply the wall."""
-    low, high = {"LAD": (0.1, 0.34), "LCx": (0.14, 0.3), "RCA": (0.15, 0.62)}[vessel]
+    low, high = {"LAD": (0.07, 0.24), "LCx": (0.14, 0.3), "RCA": (0.15, 0.62)}[vessel]
     if vessel == "LCx" and dominance != "right":
         low, high = 0.1, 0.24  # a longer vessel: its marginals leave earlier along it
     return float(rng.uniform(low, high))

@@ -15,6 +15,7 @@ from CardiacFusionLib.spatial.series import SlicePose
 from CardiacFusionLib.twin.tissues import TISSUE_TO_LABEL, Tissue
 
 Array = NDArray[np.float64]
+NEAR_MM = 70.0  # from the middle of the ventricles: here partial volume through the slice counts
 FINE = 2  # samples a pixel along x and y
 
 
@@ -71,7 +72,7 @@ def build_slice(
 ) -> SliceModel:
     """Sample the scene through one slice. ``pose``: CMR LPS -> the scene's own heart coordinates."""
     points = fine_points_heart(slice_pose, shape, pose, depth_samples)
-    codes = np.asarray(scene.tissue(points.reshape(-1, 3))).reshape(points.shape[:-1])
+    codes = _tissue_columns(scene, points)
     shares = {int(c): np.mean(codes == c, axis=0, dtype=np.float32) for c in np.unique(codes)}
 
     wall = codes == Tissue.MYOCARDIUM
@@ -92,6 +93,19 @@ def build_slice(
         mean = _block_sum(total) / np.maximum(pixel_count, 1)
         mbf[state] = np.where((labels == 2) & (pixel_count > 0), mean, np.nan).astype(np.float32)
     return SliceModel(shares, fine_mbf, labels, mbf, pose.to_heart(slice_pose.grid_lps(shape)))
+
+
+def _tissue_columns(scene: Scene, points: Array) -> NDArray[np.uint8]:
+    """Tissue codes (depth, fine y, fine x); away from the heart the middle of the slice stands for its thickness."""
+    middle = points.shape[0] // 2
+    codes = np.repeat(
+        np.asarray(scene.tissue(points[middle].reshape(-1, 3))).reshape(1, *points.shape[1:3]), len(points), 0
+    )
+    near = np.hypot(points[middle, ..., 0] + 10.0, points[middle, ..., 1]) < NEAR_MM
+    for k in range(len(points)):
+        if k != middle and near.any():
+            codes[k][near] = scene.tissue(points[k][near])
+    return codes
 
 
 def breathing_field(
