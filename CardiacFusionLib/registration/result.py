@@ -45,4 +45,5 @@ class Registration:
     wall_dice_before: NDArray[np.float64]  # (slice,)
     wall_dice_after: NDArray[np.float64]
     folded_share: NDArray[np.float64]
+    rv_insertion_mm: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (slice,) mean distance after
     quality: Quality = field(default_factory=Quality)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from CardiacFusionLib.models.cubes import AIR_HU, coarse_image, normalised_hu, sliding_probabilities
+from CardiacFusionLib.models.cubes import coarse_image, normalised_hu, probabilities
 from CardiacFusionLib.models.loading import entry_of, load
 from CardiacFusionLib.reorientation.result import Reorientation
 from CardiacFusionLib.spatial.errors import StageError
@@ -47,13 +47,13 @@ def segment_ct(
     refined frame strays from the given one beyond the limits, the given one stays and a flag says so.
     """
     network, entry = load("ct_walls"), entry_of("ct_walls")
-    cube, spacing = int(entry.input["cube"]), float(entry.input["spacing_mm"])
+    spacing = float(entry.input["spacing_mm"])
     start = reorientation.pose
-    first = _upright_labels(network, ct, reorientation.labels, start, cube, spacing)
+    first = _upright_labels(network, ct, reorientation.labels, start, spacing)
     if progress:
         progress(0.4, "refining the landmarks")
     pose, flags = _refined(first, start)
-    final = first if pose is start else _upright_labels(network, ct, reorientation.labels, pose, cube, spacing)
+    final = first if pose is start else _upright_labels(network, ct, reorientation.labels, pose, spacing)
     if progress:
         progress(0.8, "drawing the wall at 1 mm")
     labels = _cleaned(_fine_labels(*final))
@@ -69,7 +69,7 @@ def _grid(pose: HeartPose, low: NDArray[np.float64], high: NDArray[np.float64], 
 
 
 def _upright_labels(
-    network: nn.Module, ct: Volume, coarse: Volume, pose: HeartPose, cube: int, spacing_mm: float
+    network: nn.Module, ct: Volume, coarse: Volume, pose: HeartPose, spacing_mm: float
 ) -> tuple[NDArray[np.float32], Volume]:
     """Probabilities (label, z, y, x) on the network's spacing over the whole region, and their grid."""
     grid = _grid(pose, LOW_MM, HIGH_MM, spacing_mm)
@@ -77,14 +77,15 @@ def _upright_labels(
     for label in Label:
         mask = coarse.with_array((coarse.array == label).astype(np.float32))
         found[label] = resample_to(mask, grid, outside=1.0 if label is Label.BACKGROUND else 0.0).array
-    image = coarse_image(ct, grid)
+    image = normalised_hu(coarse_image(ct, grid).array)
     first = np.rint((NET_LOW_MM - LOW_MM) / spacing_mm).astype(int)[::-1]
     last = np.rint((NET_HIGH_MM - LOW_MM) / spacing_mm).astype(int)[::-1]
     here = tuple(slice(int(a), int(b)) for a, b in zip(first, last))
-    outside = float(normalised_hu(np.array([AIR_HU]))[0])
-    sharp = sliding_probabilities(network, normalised_hu(image.array[here]), cube, cube // 2, outside)
-    weight = _blend(sharp.shape[1:], spacing_mm)
     region = (slice(None), *here)
+    # the whole region at once: hardly larger than a training cube, and without seams
+    given = np.concatenate([image[here][None], (found[region][1:] > 0.5).astype(np.float32)])
+    sharp = probabilities(network, given[None])[0]
+    weight = _blend(sharp.shape[1:], spacing_mm)
     found[region] = found[region] * (1 - weight) + sharp * weight
     return found, grid
 
