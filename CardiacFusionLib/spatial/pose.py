@@ -32,9 +32,11 @@ class HeartPose:
 
     def __post_init__(self) -> None:
         matrix = np.asarray(self.lps_to_heart, dtype=np.float64)
+        if matrix.shape != (4, 4) or not np.all(np.isfinite(matrix)) or np.any(matrix[3] != (0, 0, 0, 1)):
+            raise ValueError("a heart pose is a finite rigid 4x4 transform")
         rotation = matrix[:3, :3]
-        if matrix.shape != (4, 4) or np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-4:
-            raise ValueError("a heart pose is a rigid 4x4 transform")
+        if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-4:
+            raise ValueError("a heart pose is a rigid transform; this one stretches or shears")
         if np.linalg.det(rotation) < 0:
             raise ValueError("a heart pose must not mirror the heart (its rotation has determinant -1)")
         object.__setattr__(self, "lps_to_heart", matrix)
@@ -68,6 +70,9 @@ class HeartPose:
         if missing:
             raise BadInputError(f"The heart frame needs the landmarks {', '.join(missing)}; place them and run again.")
         points = {name: np.asarray(landmarks[name], dtype=float) for name in LANDMARK_NAMES}
+        lost = [name for name, point in points.items() if point.shape != (3,) or not np.all(np.isfinite(point))]
+        if lost:
+            raise BadInputError(f"The landmark {lost[0]} has no position in three dimensions; place it again.")
         z = points["base"] - points["apex"]
         across = points["rv_insertion_inferior"] - points["rv_insertion_anterior"]
         length = float(np.linalg.norm(z))

@@ -9,15 +9,22 @@ from scipy import ndimage
 from CardiacFusionLib.spatial.pose import HeartPose, apply
 from CardiacFusionLib.spatial.volume import Volume
 
+_EDGE = 1e-6  # voxels
+
 
 def sample(
     volume: Volume, points_lps: NDArray[np.float64], order: int = 1, outside: float = 0.0
 ) -> NDArray[np.float32]:
     """Values of ``volume`` at LPS points (..., 3); ``outside`` beyond the grid; order 0 for labels, 1 for images."""
     index = apply(volume.lps_to_index, points_lps)
-    coordinates = np.moveaxis(index[..., ::-1], -1, 0)
+    coordinates = np.moveaxis(index[..., ::-1], -1, 0).reshape(3, -1)
+    for row, count in zip(coordinates, volume.array.shape, strict=True):
+        # rounding must not push a point of the outermost voxels out of the grid
+        row[(row < 0) & (row > -_EDGE)] = 0
+        row[(row > count - 1) & (row < count - 1 + _EDGE)] = count - 1
     source = volume.array if volume.array.dtype in (np.float32, np.float64) else volume.array.astype(np.float32)
-    return ndimage.map_coordinates(source, coordinates, order=order, mode="constant", cval=outside, output=np.float32)
+    values = ndimage.map_coordinates(source, coordinates, order=order, mode="constant", cval=outside, output=np.float32)
+    return values.reshape(index.shape[:-1])
 
 
 def heart_grid(

@@ -123,6 +123,13 @@ class Series:
                 "The slices of the perfusion series are not parallel; give the short-axis slices only, without "
                 "long-axis views."
             )
+        if (self.aif_frames is None) != (self.aif_pose is None) or (
+            self.aif_frames is not None and (self.aif_frames.ndim != 3 or len(self.aif_frames) != t)
+        ):
+            raise BadInputError(
+                f"The arterial-input images must be (time, y, x) with {t} frames and come with their position; leave "
+                "them out or export them again."
+            )
         if self.state not in ("stress", "rest"):
             raise BadInputError(f"The state of a perfusion series is 'stress' or 'rest', not '{self.state}'.")
 

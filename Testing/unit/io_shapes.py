@@ -62,7 +62,9 @@ def series(draw: st.DrawFn, right_handed: bool = True, whole: bool = False) -> S
     times = np.cumsum(rng.uniform(0.5, 1.2, (20, slices)).round(4), axis=0)
     times -= times.min()
     sequence = Sequence(ti_ms=100.0, tr_ms=2.2, flip_deg=12.0)
-    return Series(np.round(array) if whole else array, poses, times, draw(st.sampled_from(["stress", "rest"])), sequence)
+    return Series(
+        np.round(array) if whole else array, poses, times, draw(st.sampled_from(["stress", "rest"])), sequence
+    )
 
 
 def assert_same_place(a: Volume, b: Volume, tolerance_mm: float = 1e-3) -> None:
