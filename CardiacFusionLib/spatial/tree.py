@@ -74,3 +74,34 @@ class CoronaryTree:
             stenoses=tuple(replace(s, point_mm=apply(matrix, s.point_mm)) for s in self.stenoses),
             frame=frame,
         )
+
+
+def vessel_of(tree: CoronaryTree, branch_name: str) -> str | None:
+    """LAD, LCx or RCA: the vessel a branch springs from (a PDA may hang on either side); None for LM or unnamed."""
+    seen: set[str] = set()
+    name: str | None = branch_name
+    while name is not None and name not in seen:
+        if name in ("LAD", "LCx", "RCA"):
+            return name
+        seen.add(name)
+        branch = tree.branch(name)
+        if branch is None or branch.parent is None:
+            return None if name == "LM" or name.startswith("side") else VESSEL_OF_BRANCH.get(name)
+        name = branch.parent
+    return None
+
+
+def upstream(tree: CoronaryTree, branch_name: str) -> list[tuple[str, float]]:
+    """The way blood comes to a branch: (branch, arc length in mm where it is left), nearest first, without itself."""
+    way: list[tuple[str, float]] = []
+    seen = {branch_name}
+    branch = tree.branch(branch_name)
+    while branch is not None and branch.parent is not None and branch.parent not in seen:
+        seen.add(branch.parent)
+        parent = tree.branch(branch.parent)
+        if parent is None:
+            break
+        fork = int(np.argmin(np.linalg.norm(parent.points_mm - branch.points_mm[0], axis=1)))
+        way.append((parent.name, float(parent.arc_mm[fork])))
+        branch = parent
+    return way

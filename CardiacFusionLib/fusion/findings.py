@@ -1,0 +1,291 @@
+"""Ranked findings: which narrowing goes with which muscle. One plain sentence each, no diagnosis.
+
+Rules, in the order they are asked:
+
+* a patch of wall has *low flow* where its stress flow is below ``LOW_SHARE`` of the heart's own well-perfused muscle
+  (its best quarter), is connected and weighs at least ``MIN_PATCH_G``;
+* **matched**: most of a patch lies behind a narrowing of at least ``MATCH_PERCENT``;
+* **ischaemia_without_stenosis**: a patch with no such narrowing upstream; the vessel is the one that supplies it;
+* **microvascular**: even the best quarter is below ``GLOBAL_LOW_ML_MIN_G`` (or its reserve below ``GLOBAL_LOW_MPR``):
+  flow is low everywhere, from small vessels or from balanced disease of all three;
+* **stenosis_without_ischaemia**: a narrowing of at least ``SEVERE_PERCENT`` whose muscle, seen by the slices, has
+  normal flow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+
+from CardiacFusionLib.fusion.result import Finding, Surface
+from CardiacFusionLib.fusion.surface import VESSEL_CODE
+from CardiacFusionLib.fusion.territories import Supply, behind
+from CardiacFusionLib.spatial.quality import Level, Quality
+from CardiacFusionLib.spatial.tree import CoronaryTree, Stenosis, vessel_of
+
+Array = NDArray[np.float64]
+
+# Patel 2010 (JACC 56:561): endocardial stress flow in stenosed against remote territories about 0.55-0.7
+LOW_SHARE = 0.74
+REMOTE_QUANTILE = 0.75  # the best quarter: even with two of three vessels narrowed some muscle is well perfused
+MIN_PATCH_G = 4.0  # about 4 % of a normal wall; CMR defects below one segment's half are not reported
+# Kotecha 2019 (JACC Cardiovasc Imaging 12:1958): stress flow <= 1.94 regional cut-off for obstructive disease,
+# <= 1.82 global for microvascular dysfunction
+REGIONAL_LOW_ML_MIN_G = 1.94
+GLOBAL_LOW_ML_MIN_G = 1.82  # Kotecha 2019, applied to the best quarter: then all of the muscle lies below it
+GLOBAL_LOW_MPR = 1.6
+MATCH_PERCENT = 40.0  # flow reserve begins to fall at 40-45 % diameter (Gould 1974, Am J Cardiol 33:87)
+SEVERE_PERCENT = 70.0  # CAD-RADS 2.0 grade 4
+PATCH_BEHIND_SHARE = 0.5
+NEAR_SLICE_MM = 9.0  # a point this near a slice counts as measured
+ORDER = ("matched", "ischaemia_without_stenosis", "microvascular", "stenosis_without_ischaemia")
+VESSEL_OF_CODE = {code: vessel for vessel, code in VESSEL_CODE.items()}
+
+
+@dataclass(frozen=True)
+class FlowOnWall:
+    """What the findings are read from; all per point of the surface."""
+
+    surface: Surface
+    mbf: Array  # NaN where not measured
+    mpr: Array | None
+    distance_mm: Array
+    supply: Supply
+    relative: bool  # flow in arbitrary units
+    quality: Quality  # of all that went in
+
+
+def weighted_quantile(values: Array, weights: Array, q: float) -> float:
+    """Quantile of ``values`` by weight; NaN where nothing weighs."""
+    if not len(values) or weights.sum() <= 0:
+        return float("nan")
+    order = np.argsort(values)
+    share = (np.cumsum(weights[order]) - 0.5 * weights[order]) / weights.sum()
+    return float(np.interp(q, share, values[order]))
+
+
+def _mean(values: Array, weights: Array, where: NDArray[np.bool_]) -> float:
+    use = where & np.isfinite(values) & (weights > 0)
+    return float(np.average(values[use], weights=weights[use])) if use.any() else float("nan")
+
+
+def patches(surface: Surface, low: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
+    """Connected parts of ``low`` on the mesh that weigh at least ``MIN_PATCH_G``, heaviest first."""
+    t = surface.triangles
+    pairs = np.concatenate([t[:, [0, 1]], t[:, [1, 2]], t[:, [2, 0]]])
+    pairs = pairs[low[pairs].all(axis=1)]
+    n = len(low)
+    graph = csr_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    _, part = connected_components(graph, directed=False)
+    weight = np.bincount(part, np.asarray(surface.values["mass_g"], float) * low)
+    heavy = [k for k in np.argsort(-weight, kind="stable") if weight[k] >= MIN_PATCH_G]
+    return [low & (part == k) for k in heavy]
+
+
+def find(flow: FlowOnWall, tree: CoronaryTree) -> tuple[Finding, ...]:
+    """All findings of a case, the most telling first; none for a heart without low flow and severe narrowing."""
+    mass = np.asarray(flow.surface.values["mass_g"], float)
+    known = np.isfinite(flow.mbf) & (mass > 0)
+    if mass[known].sum() < 3 * MIN_PATCH_G:
+        return ()
+    remote = weighted_quantile(flow.mbf[known], mass[known], REMOTE_QUANTILE)
+    low = known & (flow.mbf < LOW_SHARE * remote)
+    found = _of_patches(flow, tree, patches(flow.surface, low), remote)
+    everywhere = _everywhere_low(flow, remote, mass, known)
+    blamed = {f.vessel for f in found}
+    if everywhere is not None:
+        found.append(everywhere)
+    found += _silent_stenoses(flow, tree, low, remote, blamed)
+    return tuple(
+        sorted(found, key=lambda f: (ORDER.index(f.kind), -f.numbers.get("low_flow_mass_g", 0.0), -f.confidence))
+    )
+
+
+def _of_patches(
+    flow: FlowOnWall, tree: CoronaryTree, found: Sequence[NDArray[np.bool_]], remote: float
+) -> list[Finding]:
+    """One finding a vessel (or narrowing): the patches it explains together."""
+    mass = np.asarray(flow.surface.values["mass_g"], float)
+    candidates = [s for s in tree.stenoses if s.diameter_percent >= MATCH_PERCENT and vessel_of(tree, s.branch)]
+    reach = {id(s): behind(s, flow.supply, tree) for s in candidates}
+    matched: dict[int, NDArray[np.bool_]] = {}
+    alone: dict[str, NDArray[np.bool_]] = {}
+    for patch in found:
+        weight = mass[patch].sum()
+        fitting = [s for s in candidates if mass[patch & reach[id(s)]].sum() >= PATCH_BEHIND_SHARE * weight]
+        if fitting:
+            worst = max(fitting, key=lambda s: s.diameter_percent)
+            matched[id(worst)] = matched.get(id(worst), np.zeros_like(patch)) | patch
+        else:
+            vessel = _vessel_of_patch(flow, tree, patch, mass)
+            alone[vessel] = alone.get(vessel, np.zeros_like(patch)) | patch
+    result = [_matched(flow, tree, s, matched[id(s)], reach[id(s)], remote) for s in candidates if id(s) in matched]
+    return result + [_without_stenosis(flow, tree, vessel, patch, remote) for vessel, patch in alone.items()]
+
+
+def _vessel_of_patch(flow: FlowOnWall, tree: CoronaryTree, patch: NDArray[np.bool_], mass: Array) -> str:
+    """The vessel that supplies most of the patch; the fixed map speaks for a vessel that the tree lacks."""
+
+    def majority(codes: NDArray[np.generic]) -> int:
+        return int(np.argmax(np.bincount(np.asarray(codes)[patch].astype(int), mass[patch], minlength=4)[1:]) + 1)
+
+    fixed = majority(flow.surface.values["territory_aha"])
+    own = np.asarray(flow.supply.vessel)
+    present = {int(c) for c in np.unique(own)}
+    code = majority(own) if fixed in present and own[patch].any() else fixed
+    return VESSEL_OF_CODE[code]
+
+
+def _segments_of(flow: FlowOnWall, patch: NDArray[np.bool_], mass: Array) -> tuple[int, ...]:
+    """Segments of which the patch takes at least 40 % of the measured mass."""
+    segment = np.asarray(flow.surface.values["segment"]).astype(int)
+    known = np.isfinite(flow.mbf)
+    total = np.bincount(segment[known], mass[known], minlength=18)
+    part = np.bincount(segment[patch], mass[patch], minlength=18)
+    return tuple(int(s) for s in range(1, 18) if total[s] > 0 and part[s] >= 0.4 * total[s])
+
+
+def _confidence(flow: FlowOnWall, patch: NDArray[np.bool_], ratio: float, vessel: str | None) -> float:
+    """0..1 from depth of the deficit, nearness of slices, agreement of the territory maps, quality of the inputs."""
+    mass = np.asarray(flow.surface.values["mass_g"], float)
+    weight = max(float(mass[patch].sum()), 1e-9)
+    depth = np.clip((0.85 - ratio) / 0.35, 0.0, 1.0)
+    near = float(mass[patch & (flow.distance_mm <= NEAR_SLICE_MM)].sum()) / weight
+    agree = 1.0
+    if vessel is not None:
+        code = VESSEL_CODE[vessel]
+        by_map = np.asarray(flow.surface.values["territory_aha"]) == code
+        agree = 0.5 * float(mass[patch & by_map].sum() + mass[patch & (flow.supply.vessel == code)].sum()) / weight
+    trust = {Level.GOOD: 1.0, Level.DOUBTFUL: 0.85, Level.UNUSABLE: 0.5}[flow.quality.level]
+    return float(np.clip((0.35 + 0.35 * depth + 0.15 * near + 0.15 * agree) * trust, 0.05, 0.99))
+
+
+def _flow_words(inside: float, outside: float, relative: bool) -> str:
+    if relative:
+        return f"{100 * inside / outside:.0f} % of the flow elsewhere"
+    return f"{inside:.1f} against {outside:.1f} mL/min/g elsewhere"
+
+
+def _numbers(flow: FlowOnWall, patch: NDArray[np.bool_], remote: float) -> dict[str, float]:
+    mass = np.asarray(flow.surface.values["mass_g"], float)
+    known = np.isfinite(flow.mbf)
+    numbers = {
+        "low_flow_mass_g": float(mass[patch].sum()),
+        "low_flow_wall_share": float(mass[patch].sum() / max(float(mass[known].sum()), 1e-9)),
+        "mbf_inside_ml_min_g": _mean(flow.mbf, mass, patch),
+        "mbf_remote_ml_min_g": remote,
+    }
+    if flow.mpr is not None:
+        numbers["mpr_inside"] = _mean(flow.mpr, mass, patch)
+        numbers["mpr_remote"] = _mean(flow.mpr, mass, known & (flow.mbf >= LOW_SHARE * remote))
+    if flow.relative:
+        numbers = {k.replace("_ml_min_g", "_relative"): v for k, v in numbers.items()}
+    return numbers
+
+
+def _matched(
+    flow: FlowOnWall, tree: CoronaryTree, s: Stenosis, patch: NDArray[np.bool_], reach: NDArray[np.bool_], remote: float
+) -> Finding:
+    mass = np.asarray(flow.surface.values["mass_g"], float)
+    vessel = vessel_of(tree, s.branch)
+    inside = _mean(flow.mbf, mass, patch)
+    at_risk = float(mass[reach].sum())
+    seen = reach & np.isfinite(flow.mbf)
+    share = float(mass[patch & seen].sum() / max(float(mass[seen].sum()), 1e-9))
+    numbers = {
+        "stenosis_percent": s.diameter_percent,
+        "mass_at_risk_g": at_risk,
+        "ischaemic_share": share,
+        **_numbers(flow, patch, remote),
+    }
+    sentence = (
+        f"A {s.diameter_percent:.0f} % narrowing of the {s.branch}, {s.position_mm:.0f} mm from its start, goes with "
+        f"low stress flow in the muscle behind it: {100 * share:.0f} % of {at_risk:.0f} g "
+        f"({_flow_words(inside, remote, flow.relative)})."
+    )
+    confidence = _confidence(flow, patch, inside / remote, vessel)
+    return Finding("matched", vessel, sentence, confidence, numbers, _segments_of(flow, patch, mass))
+
+
+def _without_stenosis(
+    flow: FlowOnWall, tree: CoronaryTree, vessel: str, patch: NDArray[np.bool_], remote: float
+) -> Finding:
+    mass = np.asarray(flow.surface.values["mass_g"], float)
+    inside = _mean(flow.mbf, mass, patch)
+    drawn = any(vessel_of(tree, b.name) == vessel for b in tree.branches)
+    reason = (
+        f"no narrowing of {MATCH_PERCENT:.0f} % or more was found upstream"
+        if drawn
+        else f"the {vessel} could not be followed in the CT"
+    )
+    sentence = (
+        f"Stress flow is low in {mass[patch].sum():.0f} g of muscle in the {vessel} territory "
+        f"({_flow_words(inside, remote, flow.relative)}), and {reason}."
+    )
+    confidence = 0.8 * _confidence(flow, patch, inside / remote, vessel)
+    numbers = _numbers(flow, patch, remote)
+    return Finding("ischaemia_without_stenosis", vessel, sentence, confidence, numbers, _segments_of(flow, patch, mass))
+
+
+def _everywhere_low(flow: FlowOnWall, remote: float, mass: Array, known: NDArray[np.bool_]) -> Finding | None:
+    """Low flow even in the best quarter. Needs absolute flow or a rest examination."""
+    mpr = float("nan")
+    if flow.mpr is not None and np.isfinite(flow.mpr[known]).any():
+        fine = known & np.isfinite(flow.mpr)
+        mpr = weighted_quantile(flow.mpr[fine], mass[fine], REMOTE_QUANTILE)
+    low_flow = not flow.relative and remote < GLOBAL_LOW_ML_MIN_G
+    low_reserve = np.isfinite(mpr) and mpr < GLOBAL_LOW_MPR
+    if not (low_flow or low_reserve):
+        return None
+    numbers = {"best_quarter_relative" if flow.relative else "best_quarter_ml_min_g": remote}
+    words = f"{remote:.1f} mL/min/g in the best quarter" if not flow.relative else "relative units only"
+    if np.isfinite(mpr):
+        numbers["best_quarter_mpr"] = mpr
+        words += f", stress over rest {mpr:.1f}"
+    sentence = (
+        f"Stress flow is low in all of the muscle ({words}), without a border that follows one vessel: small-vessel or "
+        "balanced disease, or a stress agent that did not act, would look like this."
+    )
+    confidence = 0.5 + 0.25 * float(low_flow) + 0.2 * float(low_reserve)
+    trust = {Level.GOOD: 1.0, Level.DOUBTFUL: 0.85, Level.UNUSABLE: 0.5}[flow.quality.level]
+    return Finding("microvascular", None, sentence, confidence * trust, numbers)
+
+
+def _silent_stenoses(
+    flow: FlowOnWall, tree: CoronaryTree, low: NDArray[np.bool_], remote: float, blamed: set[str | None]
+) -> list[Finding]:
+    """Severe narrowings whose muscle is seen and has normal flow; the worst one of each vessel."""
+    mass = np.asarray(flow.surface.values["mass_g"], float)
+    worst: dict[str, Stenosis] = {}
+    for s in tree.stenoses:
+        vessel = vessel_of(tree, s.branch)
+        if vessel is None or vessel in blamed or s.diameter_percent < SEVERE_PERCENT:
+            continue
+        if vessel not in worst or s.diameter_percent > worst[vessel].diameter_percent:
+            worst[vessel] = s
+    result = []
+    for vessel, s in worst.items():
+        reach = behind(s, flow.supply, tree)
+        seen = reach & np.isfinite(flow.mbf)
+        if mass[seen].sum() < MIN_PATCH_G:
+            continue
+        inside = _mean(flow.mbf, mass, seen)
+        sentence = (
+            f"A {s.diameter_percent:.0f} % narrowing of the {s.branch}, {s.position_mm:.0f} mm from its start, with "
+            f"normal stress flow in the {mass[reach].sum():.0f} g of muscle behind it "
+            f"({_flow_words(inside, remote, flow.relative)})."
+        )
+        numbers = {
+            "stenosis_percent": s.diameter_percent,
+            "mass_at_risk_g": float(mass[reach].sum()),
+            "ischaemic_share": float(mass[seen & low].sum() / mass[seen].sum()),
+            "mbf_inside_relative" if flow.relative else "mbf_inside_ml_min_g": inside,
+        }
+        confidence = 0.75 * _confidence(flow, seen, 1.0 - min(inside / remote, 1.0), vessel)
+        result.append(Finding("stenosis_without_ischaemia", vessel, sentence, confidence, numbers))
+    return result
