@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from CardiacFusionLib.registration.sections import Sections, cavity_span
+from CardiacFusionLib.registration.sections import Sections
 
 OFFSET_MM = 5.0  # radii are compared as log(radius + offset), so that an empty section has a finite distance
 # name, spread of one slice, spread of the factor common to all slices (phase, segmentation habit), its mean (log)
@@ -16,8 +16,8 @@ MEASURES = (
     ("cavity_mm", 0.12, 0.18, -0.05),
     ("rv_mm", 0.25, 0.20, 0.0),
 )
-STRETCH = np.linspace(0.85, 1.15, 13)  # CT mm per CMR mm along the axis: a contracted ventricle is shorter
-STRETCH_MEAN, STRETCH_SD = 1.03, 0.07
+STRETCH = np.linspace(0.86, 1.30, 23)  # CT mm per CMR mm along the axis: a contracted ventricle is shorter
+STRETCH_MEAN, STRETCH_SD = 1.06, 0.07
 MIDDLE_LEVEL, MIDDLE_SD = 0.5, 0.12  # slices are planned around the middle of the cavity (3-of-5 rule)
 
 
@@ -31,15 +31,19 @@ class Heights:
 
 
 def match_heights(
-    along_mm: NDArray[np.float64], radii_mm: dict[str, NDArray[np.float64]], sections: Sections
+    along_mm: NDArray[np.float64],
+    radii_mm: dict[str, NDArray[np.float64]],
+    sections: Sections,
+    span_mm: tuple[float, float],
 ) -> Heights:
     """Heights of slices ``along_mm`` (slice,) apart (rising to the base) whose radii (slice,) are given by name.
+    ``span_mm``: lowest and highest height of the CT's cavity.
 
     A Bayesian grid search over the shift and stretch of the whole stack: every radius may be off by a factor common
     to all slices (another phase of the beat) and a smaller one of its own. Slices without LV have NaN radii and are
     carried along.
     """
-    tip, base = cavity_span(sections)
+    tip, base = span_mm
     middle = tip + MIDDLE_LEVEL * (base - tip)
     offsets = along_mm - (along_mm.min() + along_mm.max()) / 2
     shift = np.arange(tip - 15.0, base + 15.0, 1.0)

@@ -47,10 +47,10 @@ def pair_slices(series: Series, walls: CmrWalls, ct_walls: CtWalls) -> Pairing:
     axes, other_way = _axes(series, outer, flags)
     marks_of = [_renamed(m) if other_way else dict(m) for m in walls.landmarks]
     along = np.array([np.asarray(p.origin_mm) @ axes[:, 2] for p in series.poses])
-    heights = match_heights(along, radii, sections)
+    tip, base = cavity_span(ct_walls)
+    heights = match_heights(along, radii, sections, (tip, base))
     if heights.sd_mm > MAX_HEIGHT_SD_MM:
         flags.append(_doubt("height", f"the height of the CMR slices is uncertain (±{heights.sd_mm:.0f} mm)"))
-    tip, base = cavity_span(sections)
     for i in np.flatnonzero(seen & ((heights.z_mm < tip - 10) | (heights.z_mm > base + 10))):
         flags.append(_doubt("outside", f"CMR slice {i + 1} seems to lie beyond the left ventricle of the CT"))
     roll = _roll(marks_of, axes, heights.z_mm, sections, flags)
@@ -73,7 +73,7 @@ def pair_slices(series: Series, walls: CmrWalls, ct_walls: CtWalls) -> Pairing:
 
 def levels_of(pairing: Pairing, ct_walls: CtWalls) -> NDArray[np.float64]:
     """Level (slice,) of each slice for the AHA segments: 0 at the tip of the LV cavity, 1 at the base, in the CT."""
-    tip, top = cavity_span(measure_sections(ct_walls))
+    tip, top = cavity_span(ct_walls)
     base = top
     if "base" in ct_walls.pose.landmarks:
         base = float(ct_walls.pose.to_heart(ct_walls.pose.landmarks["base"])[2])

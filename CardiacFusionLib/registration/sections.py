@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 
 from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.labels import CMR_LABEL_COUNT, Label
-from CardiacFusionLib.spatial.pose import HeartPose
+from CardiacFusionLib.spatial.pose import HeartPose, apply
 from CardiacFusionLib.spatial.resample import sample
 from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.walls.landmarks_cmr import MIN_CAVITY_MM2, plane_landmarks
 from CardiacFusionLib.walls.result import CtWalls
 
-STEP_MM = 2.0  # between heights
-PIXEL_MM = 1.25
-HALF_WIDTH_MM = 63.0
-HALF_HEIGHT_MM = 80.0  # from the middle of the long axis: an adult LV is at most 110 mm long
+STEP_MM = 2.5  # between heights
+PIXEL_MM = 1.5
+HALF_WIDTH_MM = 57.0  # LV and the RV beside it
+HALF_HEIGHT_MM = 70.0  # from the middle of the long axis: an adult LV is at most 110 mm long
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,13 @@ def measure_sections(walls: CtWalls) -> Sections:
     return Sections(z, *columns)
 
 
-def cavity_span(sections: Sections) -> tuple[float, float]:
-    """Lowest and highest height (mm) with cavity in the CT."""
-    known = sections.z_mm[sections.cavity_mm > np.sqrt(MIN_CAVITY_MM2 / np.pi)]
+def cavity_span(walls: CtWalls) -> tuple[float, float]:
+    """Lowest and highest height (mm, heart frame) with LV cavity in the CT. Raises StageError where there is none."""
+    index = np.argwhere(walls.labels.array == Label.LV_CAVITY)[:, ::-1].astype(float)
+    heights = walls.pose.to_heart(apply(walls.labels.index_to_lps, index))[:, 2]
+    bins = np.arange(-100.0, 100.0 + STEP_MM, STEP_MM)
+    area = np.histogram(heights, bins)[0] * walls.labels.voxel_volume_ml * 1000.0 / STEP_MM
+    known = np.flatnonzero(area > MIN_CAVITY_MM2)
     if len(known) == 0:
         raise StageError("registration", "the CT wall holds no LV cavity to pair the CMR slices with.")
-    return float(known[0]), float(known[-1])
+    return float(bins[known[0]]), float(bins[known[-1] + 1])

@@ -9,7 +9,7 @@ from scipy import ndimage
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.series import SlicePose
 
-# Apex -> base of an adult heart in LPS: to the right, back and up (mean long axis about 45 degrees to the left, 35 down)
+# Apex -> base of an adult heart in LPS: to the right, back and up (the long axis points about 45 degrees left, 30 down)
 MEAN_LONG_AXIS_LPS = np.array([-0.65, 0.60, 0.47])
 # From the anterior to the inferior wall the heart runs down and a little back
 MEAN_INFERIOR_LPS = np.array([0.0, 0.35, -0.94])

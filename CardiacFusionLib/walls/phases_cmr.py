@@ -83,7 +83,7 @@ def find_phases(series: Series) -> Phases:
 
 
 def phase_images(series: Series, phases: Phases | None = None) -> NDArray[np.float32]:
-    """Mean image of each phase: (slice, 4, y, x), order baseline, RV, LV, myocardium. The series is motion-corrected."""
+    """Mean image of each phase of a motion-corrected series: (slice, 4, y, x), baseline, RV, LV, myocardium."""
     found = phases if phases is not None else find_phases(series)
     parts = [series.array[index].mean(axis=0) for index in (found.baseline, found.rv, found.lv, found.myocardium)]
     return np.stack(parts, axis=1).astype(np.float32)
