@@ -12,7 +12,7 @@ from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.spatial.pose import HeartPose, apply
 from CardiacFusionLib.twin.anatomy import Heart, pose_at_phase
 from CardiacFusionLib.twin.cmr import CmrOptions, build_models, render_series
-from CardiacFusionLib.twin.cmr_plan import draw_cmr_pose, full_stack_levels, short_axis_slices
+from CardiacFusionLib.twin.cmr_plan import THREE_LEVELS, draw_cmr_pose, full_stack_levels, short_axis_slices
 from CardiacFusionLib.twin.coronary import draw_tree
 from CardiacFusionLib.twin.ct import clinical_grid, render_ct
 from CardiacFusionLib.twin.flow import FlowField, culprits, draw_flow
@@ -87,7 +87,6 @@ def make_twin(
     resting_place = pose_at_phase(ct_pose, beating)
     cmr_pose = draw_cmr_pose(resting_place, beating.landmarks, place)
     tip, base = float(beating.landmarks["lv_cavity_tip"][2]), float(beating.landmarks["base"][2])
-    levels = {"levels": full_stack_levels(tip, base)} if full_stack else {}
     slices = short_axis_slices(
         cmr_pose,
         place,
@@ -96,7 +95,7 @@ def make_twin(
         size=options.size,
         spacing_mm=options.spacing_mm,
         thickness_mm=options.thickness_mm,
-        **levels,
+        levels=full_stack_levels(tip, base) if full_stack else THREE_LEVELS,
     )
     scene = TwinScene(beating, flow)
     models = build_models(scene, cmr_pose, slices, options)

@@ -182,9 +182,9 @@ def _cine_values(rng: np.random.Generator) -> Array:
     """Brightness of every tissue in a balanced SSFP frame, widely varied."""
     values = column("cine") * np.exp(rng.normal(0, 0.22, TISSUE_COUNT))
     muscle = rng.uniform(0.15, 0.6)
-    for tissue in (Tissue.MYOCARDIUM, Tissue.RV_WALL, Tissue.PAPILLARY, Tissue.PAPILLARY_TRABECULA):
+    for tissue in (Tissue.MYOCARDIUM, Tissue.RV_WALL, Tissue.PAPILLARY, Tissue.RV_TRABECULA):
         values[tissue] = muscle * np.exp(rng.normal(0, 0.1))
-    values[[Tissue.PAPILLARY, Tissue.PAPILLARY_TRABECULA]] += rng.uniform(0, 0.3)  # blood between the trabeculae
+    values[[Tissue.PAPILLARY, Tissue.RV_TRABECULA]] += rng.uniform(0, 0.3)  # blood between the trabeculae
     values[Tissue.LV_CAVITY] = 1.0
     values[Tissue.RV_CAVITY] = rng.uniform(0.7, 1.15)
     values[[Tissue.LIVER, Tissue.SPLEEN, Tissue.STOMACH]] = rng.uniform(0.12, 0.9, 3)
