@@ -135,14 +135,15 @@ class Heart:
 
     def layers(self, points: NDArray[np.floating]) -> list[Layer]:
         """Painted layers at flat heart-frame points (n, 3): tissue, indices it was evaluated at (None = all), distance."""
-        p = self.to_material(points)
-        q = (p - self.shape.aortic.astype(np.float32)) @ self.shape.chest.astype(np.float32)
+        # columns in one piece: every formula reads one coordinate at a time
+        p = np.asfortranarray(self.to_material(points))
+        q = np.asfortranarray((p - self.shape.aortic.astype(np.float32)) @ self.shape.chest.astype(np.float32))
         result: list[Layer] = [(t, None, np.asarray(d, np.float32)) for t, d in chest_layers(self.shape, q)]
         # the heart and great vessels fill a box along the patient's axes; outside it none of them is near
         near = np.abs(q[:, 0] - 5) < 105
         near &= q[:, 1] < 95
         index = np.flatnonzero(near)
-        part = p[index]
+        part = np.asfortranarray(p[index])
         result += [(t, index, np.asarray(d, np.float32)) for t, d in heart_layers(self.shape, part)]
         return result
 
@@ -208,7 +209,9 @@ class Heart:
         """Points (..., 3) on the LV's outer surface; within 15 degrees of an insertion pushed out of the RV's wall."""
         shape = np.broadcast_shapes(np.shape(angle_deg), np.shape(level))
         origin, ray = self._ray(angle_deg, level)
-        radius = self._march(origin, ray, lambda p: chambers.lv_outer_smooth(self.shape, p), np.zeros(len(origin)), 90.0)
+        radius = self._march(
+            origin, ray, lambda p: chambers.lv_outer_smooth(self.shape, p), np.zeros(len(origin)), 90.0
+        )
         start = radius + 0.2
         outside = self._march(
             origin, ray, lambda p: ventricles_outer(self.shape, p)[1], start, 30.0, only_if_inside=True
@@ -225,9 +228,7 @@ class Heart:
         shape = np.broadcast_shapes(np.shape(angle_deg), np.shape(level))
         origin, ray = self._ray(angle_deg, level)
         lv = self._march(origin, ray, lambda p: chambers.lv_outer_smooth(self.shape, p), np.zeros(len(origin)), 90.0)
-        rv = self._march(
-            origin, ray, lambda p: ventricles_outer(self.shape, p)[1], lv + 0.2, 90.0, only_if_inside=True
-        )
+        rv = self._march(origin, ray, lambda p: ventricles_outer(self.shape, p)[1], lv + 0.2, 90.0, only_if_inside=True)
         return (origin + np.maximum(lv, rv)[:, None] * ray).reshape(*shape, 3)
 
     def _march(  # type: ignore[no-untyped-def]

@@ -42,7 +42,9 @@ class Appearance:
         blood = float(np.clip(rng.normal(400, 90), 220, 650))
         muscle = float(np.clip(rng.normal(0.27, 0.05) * blood + rng.normal(10, 15), 65, 200))
         style = rng.choice(3, p=[0.35, 0.4, 0.25])  # flushed with saline, mixed, undiluted contrast
-        right = (rng.uniform(40, 0.6 * blood), rng.uniform(0.55, 1.1) * blood, rng.uniform(1.0, 1.6) * blood)[int(style)]
+        right = (rng.uniform(40, 0.6 * blood), rng.uniform(0.55, 1.1) * blood, rng.uniform(1.0, 1.6) * blood)[
+            int(style)
+        ]
         soft = rng.uniform(30, 65)
         fat = rng.uniform(-112, -65)
         hu[Tissue.AIR] = -1000
@@ -60,7 +62,7 @@ class Appearance:
         hu[Tissue.PERICARDIUM] = soft
         hu[Tissue.OESOPHAGUS] = soft + rng.uniform(-10, 15)
         hu[Tissue.VESSEL_WALL] = soft + rng.uniform(0, 40)
-        hu[Tissue.VALVE] = soft + rng.uniform(20, 60)
+        hu[[Tissue.VALVE, Tissue.AORTIC_VALVE]] = soft + rng.uniform(20, 60)
         hu[[Tissue.MYOCARDIUM, Tissue.PAPILLARY]] = muscle
         hu[Tissue.PAPILLARY] += rng.uniform(0, 30)
         hu[Tissue.RV_WALL] = muscle + rng.normal(0, 8)
@@ -71,7 +73,9 @@ class Appearance:
         hu[Tissue.AORTA] = blood + rng.normal(0, 20) + (rng.uniform(-90, 40) if rng.random() < 0.25 else 0.0)
         hu[Tissue.RV_CAVITY] = right
         hu[Tissue.RIGHT_ATRIUM] = right * rng.uniform(0.75, 1.25)
-        hu[Tissue.PULMONARY_TRUNK] = right * rng.uniform(0.85, 1.1) if rng.random() < 0.75 else blood * rng.uniform(0.6, 1)
+        hu[Tissue.PULMONARY_TRUNK] = (
+            right * rng.uniform(0.85, 1.1) if rng.random() < 0.75 else blood * rng.uniform(0.6, 1)
+        )
         hu[Tissue.SUPERIOR_CAVA] = rng.uniform(0.8, 1.3) * right if style == 0 else rng.uniform(1.0, 2.6) * right
         hu[Tissue.INFERIOR_CAVA] = rng.uniform(50, 200)
         hu[Tissue.TABLE] = rng.uniform(-900, -300)
@@ -117,7 +121,9 @@ def smooth_field(
     return np.ascontiguousarray(field, dtype=np.float32)
 
 
-def draw_fields(rng: np.random.Generator, shape: tuple[int, int, int], spacing: NDArray[np.float64]) -> dict[str, Field]:
+def draw_fields(
+    rng: np.random.Generator, shape: tuple[int, int, int], spacing: NDArray[np.float64]
+) -> dict[str, Field]:
     """The fields that :meth:`Appearance.fields_of` names plus "shading", on a grid (z, y, x)."""
     blobs = 0.7 * smooth_field(rng, shape, spacing, 32.0) + 0.7 * smooth_field(rng, shape, spacing, 14.0)
     fine = smooth_field(rng, shape, spacing, max(7.0, 1.5 * float(spacing.max())))

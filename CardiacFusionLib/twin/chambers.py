@@ -24,7 +24,7 @@ VESSEL_WALL_MM = 1.8
 
 def _lv_local(shape: Shape, p: Points) -> Points:
     cx, cy = shape.lv.centre_xy(p[:, 2])
-    q = p.copy()
+    q = p.copy(order="F")
     q[:, 0] -= cx
     q[:, 1] -= cy
     if shape.lv.cone:
@@ -62,7 +62,7 @@ def rv_smooth(shape: Shape, p: Points) -> Distance:
     taper = np.sqrt(1 - rel * rel)
     ro = lv.radius_y + lv.wall
     half, tilt = np.deg2rad(shape.septum_half_deg), np.deg2rad(shape.septum_tilt_deg)
-    centre = -ro * 0.72
+    centre = -ro * 0.86
     ax = ro + shape.rv_bulge + centre
     ay = ro * np.sin(half) / np.sqrt(max(1 - ((-ro * np.cos(half) - centre) / ax) ** 2, 0.2))
     x = np.cos(tilt) * q[:, 0] + np.sin(tilt) * q[:, 1]
@@ -72,7 +72,7 @@ def rv_smooth(shape: Shape, p: Points) -> Distance:
     az = (top - tip) / 0.96
     local = np.stack([
         x / taper.astype(np.float32) - np.float32(centre), y / taper.astype(np.float32),
-        np.minimum(q[:, 2] - np.float32(top), 0),
+        np.float32(az) * np.power(np.maximum(np.float32(top) - q[:, 2], 0) * np.float32(1 / az), 1.4),
     ], axis=1).astype(np.float32)  # fmt: skip
     d = ellipsoid(local, (0, 0, 0), (ax, ay, az)) * taper.astype(np.float32)
     return smooth_max(d, plane(p, shape.tricuspid, shape.tricuspid_normal), 6.0)
@@ -95,7 +95,7 @@ def _vessel(shape: Shape, anchor: Array, rows: list[tuple[float, ...]]) -> tuple
     table = np.array(rows, float)
     table[:, :3] *= shape.vessel
     table[:, 3] *= shape.vessel
-    curve = smooth_path(table, 3)
+    curve = smooth_path(table, 2)
     return anchor + curve[:, :3] @ shape.chest.T, curve[:, 3]
 
 
@@ -115,7 +115,9 @@ def aorta_path(shape: Shape) -> tuple[Array, Array]:
 def pulmonary_paths(shape: Shape) -> list[tuple[Array, Array]]:
     """Pulmonary trunk with its left branch, and the right branch behind the ascending aorta."""
     a = shape.aortic
-    trunk = _vessel(shape, a, [(14, -25, 15, 12.5), (18, -14, 32, 13.5), (20, 6, 46, 13), (30, 30, 50, 10.5), (48, 46, 46, 8)])
+    trunk = _vessel(
+        shape, a, [(14, -25, 15, 12.5), (18, -14, 32, 13.5), (20, 6, 46, 13), (30, 30, 50, 10.5), (48, 46, 46, 8)]
+    )
     right = _vessel(shape, a, [(20, 4, 46, 12), (2, 22, 44, 10.5), (-24, 26, 40, 10), (-50, 30, 34, 8)])
     return [trunk, right]
 

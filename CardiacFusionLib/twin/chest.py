@@ -73,7 +73,9 @@ def _abdomen(shape: Shape, q: Points, lung: Distance) -> list[Layer]:
     under = z - diaphragm_height(shape, x, y)
     under *= np.float32(0.75)  # a slope is nearer than it is high
     cave = smooth_max(under, lung - 4, 6.0)
-    liver = smooth_max(under + 3.5, smooth_max(lung + 1, x - 48 - 25 * b[14] + 0.35 * (y + 20) + (z - shape.floor) * 0.1, 18.0), 8.0)
+    liver = smooth_max(
+        under + 3.5, smooth_max(lung + 1, x - 48 - 25 * b[14] + 0.35 * (y + 20) + (z - shape.floor) * 0.1, 18.0), 8.0
+    )
     top = shape.floor - 1 + 9 * b[10]
     stomach = ellipsoid(q, (58 + 8 * b[15], 8, top - 38), (44, 46, 36))
     stomach = smooth_max(stomach, under + 4.5, 8.0)
@@ -87,7 +89,9 @@ def _abdomen(shape: Shape, q: Points, lung: Distance) -> list[Layer]:
         layers.append((Tissue.GAS, gas))
     layers.append((Tissue.LIVER, liver))
     low = shape.floor
-    hepatic = tube(q, np.array([[-24.0, 30, low + 4], [-50, 10, low - 20], [-80, 0, low - 45]]), np.array([6.0, 4.5, 3]))
+    hepatic = tube(
+        q, np.array([[-24.0, 30, low + 4], [-50, 10, low - 20], [-80, 0, low - 45]]), np.array([6.0, 4.5, 3])
+    )
     layers.append((Tissue.HEPATIC_VEIN, np.maximum(hepatic, liver + 2)))
     return layers
 

@@ -93,4 +93,3 @@ def render_ct(
         labels[:, outside] = 0
     np.clip(hu, -1024, 3071, out=hu)
     return grid.with_array(np.rint(hu).astype(np.int16)), grid.with_array(labels)
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from CardiacFusionLib.twin import chambers as c
 from CardiacFusionLib.twin.sdf import Distance, Points, plane, smooth_max, smooth_min, tube
@@ -23,12 +24,15 @@ def ventricles_outer(shape: Shape, p: Points) -> tuple[Distance, Distance]:
     return lv, smooth_min(rv, out, 12.0)
 
 
-def trabecular_field(shape: Shape, p: Points) -> Distance:
-    """Irregular ridges of the endocardium, about -1..1."""
+def trabecular_field(shape: Shape, points: Points, where: NDArray[np.bool_]) -> Distance:
+    """Irregular ridges of the endocardium, about -1..1, at the points ``where`` says so; 0 elsewhere."""
+    p = points[where]
     ph = shape.body * 3.1
     a = np.sin(0.62 * p[:, 0] + 0.35 * p[:, 2] + ph[0]) * np.sin(0.58 * p[:, 1] - 0.30 * p[:, 2] + ph[1])
     b = np.sin(0.93 * p[:, 1] + 0.42 * p[:, 0] + ph[2]) * np.sin(0.45 * p[:, 2] + 0.7 * p[:, 0] + ph[3])
-    return ((a + b) * 0.6).astype(np.float32)
+    field = np.zeros(len(points), np.float32)
+    field[where] = (a + b) * 0.6
+    return field
 
 
 def heart_layers(shape: Shape, p: Points) -> list[c.Layer]:
@@ -38,9 +42,9 @@ def heart_layers(shape: Shape, p: Points) -> list[c.Layer]:
     lv_outer, rv_outer = ventricles_outer(shape, p)
     la, ra = c.left_atrium(shape, p), c.right_atrium(shape, p)
     root = c.aortic_root(shape, p)
-    aorta = smooth_min(root, tube(p, *c.aorta_path(shape)), 4.0)
+    aorta = smooth_min(root, tube(p, *c.aorta_path(shape), margin=24.0), 4.0)
     trunk_paths = c.pulmonary_paths(shape)
-    trunk = np.minimum(tube(p, *trunk_paths[0]), tube(p, *trunk_paths[1]))
+    trunk = np.minimum(tube(p, *trunk_paths[0], margin=24.0), tube(p, *trunk_paths[1], margin=24.0))
     veins = c.venous_paths(shape)
     svc, ivc = tube(p, *veins["svc"][0]), tube(p, *veins["ivc"][0])
     pulmonary_veins = np.minimum.reduce([tube(p, *v) for v in veins["veins"]])
@@ -60,45 +64,61 @@ def heart_layers(shape: Shape, p: Points) -> list[c.Layer]:
     layers += [(Tissue.VESSEL_WALL, ra - wall), (Tissue.RIGHT_ATRIUM, ra)]
     layers += [(Tissue.VESSEL_WALL, trunk - wall), (Tissue.PULMONARY_TRUNK, trunk)]
 
-    ridges = trabecular_field(shape, p)
+    base = plane(p, shape.mitral, shape.mitral_normal)
+    lvot = c.outflow_lv(shape, p)
+    smooth = smooth_max(c.lv_cavity_smooth(shape, p), base, 1.5)
+    cavity = smooth_min(smooth, lvot, 5.0)
     rv = rv_outer + np.float32(shape.rv_wall)
+    ridges = trabecular_field(shape, p, np.minimum(cavity, rv) < 8)
     rough = rv + np.float32(0.8 + 1.6 * shape.trabeculae) * np.maximum(ridges - 0.1, 0)
     layers += [
         (Tissue.RV_WALL, rv_outer), (Tissue.PAPILLARY_TRABECULA, rv), (Tissue.RV_CAVITY, rough),
     ]  # fmt: skip
 
-    base = plane(p, shape.mitral, shape.mitral_normal)
-    lvot = c.outflow_lv(shape, p)
-    smooth = smooth_max(c.lv_cavity_smooth(shape, p), base, 1.5)
-    cavity = smooth_min(smooth, lvot, 5.0)
     layers += [(Tissue.MYOCARDIUM, lv_outer), (Tissue.VESSEL_WALL, lvot - wall), (Tissue.LV_CAVITY, cavity)]
     # ridges live in the apical half only; papillary muscles never leave the cavity
     apical = np.clip((shape.lv.base_z - 0.30 * shape.lv.length - p[:, 2]) * np.float32(1 / 20), 0, 1)
     depth = np.float32(1.5 + 4.5 * shape.trabeculae) * apical * np.maximum(ridges, 0)
-    muscle = np.minimum(c.papillaries(shape, p), -(cavity + depth) + np.float32(0.15) * (1 - apical))
-    layers.append((Tissue.PAPILLARY, np.maximum(np.where(apical > 0, muscle, c.papillaries(shape, p)), cavity + 0.4)))
+    papillaries = c.papillaries(shape, p)
+    muscle = np.where(apical > 0, np.minimum(papillaries, -(cavity + depth)), papillaries)
+    layers.append((Tissue.PAPILLARY, np.maximum(muscle, cavity + np.float32(0.4))))
     layers += [(Tissue.VESSEL_WALL, np.maximum(aorta - wall, -lvot)), (Tissue.AORTA, aorta)]
-    layers += _valves(shape, p)
+    layers += _valves(shape, p, cavity, rv, aorta)
     return layers
 
 
-def _valves(shape: Shape, p: Points) -> list[c.Layer]:
+def _valves(shape: Shape, p: Points, cavity: Distance, rv: Distance, aorta: Distance) -> list[c.Layer]:
     """Thin leaflets: the mitral and tricuspid ones as shallow funnels, the aortic one as a closed disc."""
     layers: list[c.Layer] = []
-    for centre, normal, radius, depth in (
-        (shape.mitral, shape.mitral_normal, shape.mitral_radius, 11.0),
-        (shape.tricuspid, shape.tricuspid_normal, 17.0, 9.0),
+    for tissue, room, centre, normal, radius, depth in (
+        (Tissue.VALVE, cavity, shape.mitral, shape.mitral_normal, shape.mitral_radius, 11.0),
+        (Tissue.PAPILLARY_TRABECULA, rv, shape.tricuspid, shape.tricuspid_normal, 17.0, 9.0),
     ):
-        h = plane(p, centre, normal)
-        across = np.linalg.norm(p - centre.astype(np.float32) - h[:, None] * normal.astype(np.float32), axis=1)
+        near, h, across = _about(p, centre, normal, 26.0)
         # open leaflets hang like a funnel from the annulus into the ventricle
-        funnel = np.abs(across - (np.float32(radius) + h * np.float32(0.45)))
-        inside = np.maximum(h - 0.5, -h - np.float32(depth))
-        layers.append((Tissue.VALVE, np.maximum(funnel - 0.6, inside).astype(np.float32)))
-    h = plane(p, shape.aortic, shape.aortic_axis)
-    across = np.linalg.norm(
-        p - shape.aortic.astype(np.float32) - h[:, None] * shape.aortic_axis.astype(np.float32), axis=1
-    )
-    cusp = np.abs(h - 4.0 + across * np.float32(3.0 / shape.aortic_radius)) - 0.5
-    layers.append((Tissue.VALVE, np.maximum(cusp, across - np.float32(shape.aortic_radius)).astype(np.float32)))
+        funnel = np.abs(across - (np.float32(radius) + h * np.float32(0.45))) - np.float32(0.45)
+        inside = np.maximum(room[near], -h - np.float32(depth))
+        layers.append((tissue, _spread(len(p), near, np.maximum(funnel, inside))))
+    near, h, across = _about(p, shape.aortic, shape.aortic_axis, 24.0)
+    cusp = np.abs(h - np.float32(4) + across * np.float32(3.0 / shape.aortic_radius)) - np.float32(0.5)
+    layers.append((Tissue.AORTIC_VALVE, _spread(len(p), near, np.maximum(cusp, aorta[near]))))
     return layers
+
+
+def _about(p: Points, centre: c.Array, axis: c.Array, reach: float) -> tuple[NDArray[np.intp], Distance, Distance]:
+    """Indices of the points within ``reach`` of ``centre`` (box), their height along and distance from the axis."""
+    low, high = (centre - reach).astype(np.float32), (centre + reach).astype(np.float32)
+    near = np.flatnonzero((p[:, 2] > low[2]) & (p[:, 2] < high[2]))
+    for i in (0, 1):
+        value = p[near, i]
+        near = near[(value > low[i]) & (value < high[i])]
+    part = p[near] - centre.astype(np.float32)
+    h = part @ axis.astype(np.float32)
+    across = np.sqrt(np.maximum((part * part).sum(axis=1) - h * h, 0))
+    return near, h, across
+
+
+def _spread(count: int, near: NDArray[np.intp], distance: Distance) -> Distance:
+    result = np.full(count, np.float32(12), np.float32)
+    result[near] = distance
+    return result

@@ -45,7 +45,9 @@ def degrade(
     add_noise(hu, spacing, noise, rng)
 
 
-def _index_of(heart: Heart, index_from_heart: NDArray[np.float64], material: NDArray[np.float64]) -> NDArray[np.float64]:
+def _index_of(
+    heart: Heart, index_from_heart: NDArray[np.float64], material: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Index (z, y, x) of material points (..., 3)."""
     points = heart.to_heart(np.atleast_2d(material))
     return (points @ index_from_heart[:3, :3].T + index_from_heart[:3, 3])[:, ::-1]
@@ -66,7 +68,11 @@ def _streaks(hu: Image, centre: NDArray[np.float64], spacing: NDArray[np.float64
 
 
 def _wires(
-    hu: Image, heart: Heart, index_from_heart: NDArray[np.float64], spacing: NDArray[np.float64], rng: np.random.Generator
+    hu: Image,
+    heart: Heart,
+    index_from_heart: NDArray[np.float64],
+    spacing: NDArray[np.float64],
+    rng: np.random.Generator,
 ) -> None:
     """Sternal wires: small very bright spots every few centimetres behind and before the sternum, each with a dark band."""
     shape: Shape = heart.shape
@@ -82,7 +88,9 @@ def _wires(
         axes = [((np.arange(a, b) - c) * s) for a, b, c, s in zip(low, high, centre, spacing, strict=True)]
         z, y, x = np.meshgrid(*axes, indexing="ij")
         share = min(1.0, 2.0 / float(spacing.mean()) ** 2)  # a thin wire fills only part of a coarse voxel
-        spot = 2600.0 * share * np.exp(-(z**2 + y**2 + (x / 2.2) ** 2) / (2 * max(0.9, 0.45 * float(spacing.mean())) ** 2))
+        spot = (
+            2600.0 * share * np.exp(-(z**2 + y**2 + (x / 2.2) ** 2) / (2 * max(0.9, 0.45 * float(spacing.mean())) ** 2))
+        )
         dark = -160.0 * np.exp(-(z**2) / 4 - y**2 / 3) * (np.abs(x) > 2)
         hu[low[0] : high[0], low[1] : high[1], low[2] : high[2]] += (spot + dark).astype(np.float32)
 

@@ -38,13 +38,35 @@ def oriented_ellipsoid(
     return ellipsoid(local, (0.0, 0.0, 0.0), axes)
 
 
-def tube(points: Points, path: NDArray[np.float64], radius: NDArray[np.float64] | float) -> Distance:
-    """Distance to a chain of round cones along ``path`` (m, 3) with ``radius`` (m,) or one radius."""
+def tube(
+    points: Points, path: NDArray[np.float64], radius: NDArray[np.float64] | float, margin: float = 16.0
+) -> Distance:
+    """Distance to a chain of round cones along ``path`` (m, 3) with ``radius`` (m,) or one radius.
+
+    Right up to ``margin`` mm from the surface; farther points get ``margin`` (they are skipped, for speed).
+    """
     path32 = np.asarray(path, np.float32)
     radii = np.broadcast_to(np.asarray(radius, np.float32), len(path32))
-    best = np.full(len(points), np.inf, np.float32)
-    x, y, z = points[:, 0], points[:, 1], points[:, 2]
-    for a, b, ra, rb in zip(path32[:-1], path32[1:], radii[:-1], radii[1:], strict=True):
+    best = np.full(len(points), np.float32(margin), np.float32)
+    x, y, z = (np.ascontiguousarray(points[:, i]) for i in range(3))
+    for start in range(0, len(path32) - 1, 4):
+        part, width = path32[start : start + 5], radii[start : start + 5]
+        reach = width.max() + np.float32(margin)
+        low, high = part.min(axis=0) - reach, part.max(axis=0) + reach
+        index = np.flatnonzero(z > low[2])
+        index = index[z[index] < high[2]]
+        for v, axis in ((x, 0), (y, 1)):
+            value = v[index]
+            index = index[(value > low[axis]) & (value < high[axis])]
+        if not index.size:
+            continue
+        best[index] = np.minimum(best[index], _cones(x[index], y[index], z[index], part, width))
+    return best
+
+
+def _cones(x: Distance, y: Distance, z: Distance, path: Points, radii: Distance) -> Distance:
+    best = np.full(len(x), np.inf, np.float32)
+    for a, b, ra, rb in zip(path[:-1], path[1:], radii[:-1], radii[1:], strict=True):
         ab = b - a
         dx, dy, dz = x - a[0], y - a[1], z - a[2]
         t = dx * ab[0]
