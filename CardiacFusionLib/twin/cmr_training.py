@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from CardiacFusionLib.spatial.labels import CMR_LABEL_COUNT, Label
 from CardiacFusionLib.spatial.mr_signal import sr_flash_signal, t1_with_contrast_ms
 from CardiacFusionLib.twin.anatomy import Heart
-from CardiacFusionLib.twin.mr_tissue import column, pools
+from CardiacFusionLib.twin.mr_tissue import column, other_muscle, pools
 from CardiacFusionLib.twin.tissues import TISSUE_COUNT, TISSUE_TO_LABEL, Tissue
 
 Array = NDArray[np.float64]
@@ -182,9 +182,10 @@ def _cine_values(rng: np.random.Generator) -> Array:
     """Brightness of every tissue in a balanced SSFP frame, widely varied."""
     values = column("cine") * np.exp(rng.normal(0, 0.22, TISSUE_COUNT))
     muscle = rng.uniform(0.15, 0.6)
-    for tissue in (Tissue.MYOCARDIUM, Tissue.RV_WALL, Tissue.PAPILLARY, Tissue.RV_TRABECULA):
-        values[tissue] = muscle * np.exp(rng.normal(0, 0.1))
-    values[[Tissue.PAPILLARY, Tissue.RV_TRABECULA]] += rng.uniform(0, 0.3)  # blood between the trabeculae
+    rest = other_muscle()
+    values[Tissue.MYOCARDIUM] = muscle
+    values[rest] = muscle * np.exp(rng.normal(0, 0.1, len(rest)))
+    values[rest] += rng.uniform(0, 0.3) * (np.array(rest) != Tissue.RV_WALL)  # blood between the trabeculae
     values[Tissue.LV_CAVITY] = 1.0
     values[Tissue.RV_CAVITY] = rng.uniform(0.7, 1.15)
     values[[Tissue.LIVER, Tissue.SPLEEN, Tissue.STOMACH]] = rng.uniform(0.12, 0.9, 3)

@@ -18,7 +18,7 @@ from CardiacFusionLib.spatial.tree import CoronaryTree
 from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.twin.anatomy import Heart
 from CardiacFusionLib.twin.flow import COLLATERAL_RIM_MM, Reserve, reserve_share, rest_share, vessel_of
-from CardiacFusionLib.twin.tissues import Tissue
+from CardiacFusionLib.twin.tissues import TISSUE_TO_LABEL, Tissue
 
 Array = NDArray[np.float64]
 
@@ -43,9 +43,11 @@ HU_CLASSES = (
 BLOOD_SPREAD = 0.3  # of the left ventricle's HU: brighter or darker is bone
 VESSEL_CORE_MM = 3.0  # thinner bright things are bone or small vessels
 RV_WALL_MM = 2.5
+# what of the synthetic chest must not stand beside the real heart
 _CARDIAC = [
-    *range(int(Tissue.MITRAL_VALVE), int(Tissue.PULMONARY_VEIN) + 1),
-    *(int(t) for t in (Tissue.RV_TRABECULA, Tissue.TRICUSPID_VALVE, Tissue.AORTIC_VALVE)),
+    int(t)
+    for t in Tissue
+    if TISSUE_TO_LABEL[t] > 0 or "VALVE" in t.name or t in (Tissue.RV_WALL, Tissue.SUPERIOR_CAVA, Tissue.PULMONARY_VEIN)
 ]
 ISCHAEMIC_STENOSIS_PERCENT = 85.0
 

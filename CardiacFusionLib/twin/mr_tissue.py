@@ -32,55 +32,66 @@ class MrTissue:
 _BLOOD = {"t1_ms": T1_BLOOD_MS, "density": 0.95, "blood": 1.0, "cine": 1.0}
 _MUSCLE = {"t1_ms": T1_MYOCARDIUM_MS, "density": 0.85}
 
-MR: dict[Tissue, MrTissue] = {
-    Tissue.AIR: MrTissue(1000, 0.0, None, 0.0, 0.0),
-    Tissue.TABLE: MrTissue(1000, 0.0, None, 0.0, 0.0),
-    Tissue.GAS: MrTissue(1000, 0.0, None, 0.0, 0.02),
-    Tissue.SKIN_FAT: MrTissue(290, 0.9, None, 0.0, 1.25),
-    Tissue.ABDOMEN_FAT: MrTissue(290, 0.85, None, 0.0, 1.1),
-    Tissue.MEDIASTINAL_FAT: MrTissue(300, 0.8, None, 0.0, 0.95),
-    Tissue.HEART_FAT: MrTissue(310, 0.8, None, 0.0, 0.95),
-    Tissue.MUSCLE: MrTissue(1000, 0.8, "systemic", 0.04, 0.28),
-    Tissue.LUNG: MrTissue(1200, 0.16, "lung", 0.35, 0.06),
-    Tissue.BONE_CORTEX: MrTissue(1000, 0.05, None, 0.0, 0.05),
-    Tissue.BONE_MARROW: MrTissue(520, 0.6, "systemic", 0.04, 0.5),
-    Tissue.CARTILAGE: MrTissue(1000, 0.5, None, 0.0, 0.35),
-    Tissue.LIVER: MrTissue(590, 0.75, "systemic", 0.12, 0.4),
-    Tissue.SPLEEN: MrTissue(1060, 0.8, "systemic", 0.3, 0.55),
-    Tissue.STOMACH: MrTissue(1300, 0.6, None, 0.0, 0.6),
-    Tissue.PERICARDIUM: MrTissue(1000, 0.3, None, 0.0, 0.2),
-    Tissue.OESOPHAGUS: MrTissue(1000, 0.7, "systemic", 0.05, 0.3),
-    Tissue.VESSEL_WALL: MrTissue(1000, 0.7, "systemic", 0.05, 0.35),
-    Tissue.MITRAL_VALVE: MrTissue(1000, 0.6, None, 0.0, 0.4),
-    Tissue.TRICUSPID_VALVE: MrTissue(1000, 0.6, None, 0.0, 0.4),
-    Tissue.AORTIC_VALVE: MrTissue(1000, 0.6, None, 0.0, 0.4),
-    Tissue.AORTIC_VALVE: MrTissue(1000, 0.5, None, 0.0, 0.25),
-    Tissue.MYOCARDIUM: MrTissue(**_MUSCLE, pool="myocardium", blood=1.0, cine=0.3),
-    Tissue.PAPILLARY: MrTissue(**_MUSCLE, pool="myocardium", blood=0.9, cine=0.38),
-    Tissue.RV_WALL: MrTissue(**_MUSCLE, pool="myocardium", blood=0.9, cine=0.32),
-    Tissue.RV_TRABECULA: MrTissue(**_MUSCLE, pool="myocardium", blood=0.9, cine=0.45),
-    Tissue.LV_CAVITY: MrTissue(**_BLOOD, pool="lv"),
-    Tissue.RV_CAVITY: MrTissue(**_BLOOD, pool="rv"),
-    Tissue.LEFT_ATRIUM: MrTissue(**_BLOOD, pool="lv"),
-    Tissue.RIGHT_ATRIUM: MrTissue(**_BLOOD, pool="rv"),
-    Tissue.AORTA: MrTissue(**_BLOOD, pool="systemic"),
-    Tissue.PULMONARY_TRUNK: MrTissue(**_BLOOD, pool="lung"),
-    Tissue.SUPERIOR_CAVA: MrTissue(**_BLOOD, pool="rv"),
-    Tissue.INFERIOR_CAVA: MrTissue(t1_ms=T1_BLOOD_MS, density=0.95, pool="systemic", blood=0.3, cine=0.9),
-    Tissue.PULMONARY_VEIN: MrTissue(**_BLOOD, pool="lv"),
-    Tissue.SPINAL_CANAL: MrTissue(2500, 0.9, None, 0.0, 1.1),
-    Tissue.HEPATIC_VEIN: MrTissue(t1_ms=T1_BLOOD_MS, density=0.9, pool="systemic", blood=0.15, cine=0.7),
+# by the name of the ``Tissue``
+MR: dict[str, MrTissue] = {
+    "AIR": MrTissue(1000, 0.0, None, 0.0, 0.0),
+    "TABLE": MrTissue(1000, 0.0, None, 0.0, 0.0),
+    "GAS": MrTissue(1000, 0.0, None, 0.0, 0.02),
+    "SKIN_FAT": MrTissue(290, 0.9, None, 0.0, 1.25),
+    "ABDOMEN_FAT": MrTissue(290, 0.85, None, 0.0, 1.1),
+    "MEDIASTINAL_FAT": MrTissue(300, 0.8, None, 0.0, 0.95),
+    "HEART_FAT": MrTissue(310, 0.8, None, 0.0, 0.95),
+    "MUSCLE": MrTissue(1000, 0.8, "systemic", 0.04, 0.28),
+    "LUNG": MrTissue(1200, 0.16, "lung", 0.35, 0.06),
+    "BONE_CORTEX": MrTissue(1000, 0.05, None, 0.0, 0.05),
+    "BONE_MARROW": MrTissue(520, 0.6, "systemic", 0.04, 0.5),
+    "CARTILAGE": MrTissue(1000, 0.5, None, 0.0, 0.35),
+    "LIVER": MrTissue(590, 0.75, "systemic", 0.12, 0.4),
+    "SPLEEN": MrTissue(1060, 0.8, "systemic", 0.3, 0.55),
+    "STOMACH": MrTissue(1300, 0.6, None, 0.0, 0.6),
+    "PERICARDIUM": MrTissue(1000, 0.3, None, 0.0, 0.2),
+    "OESOPHAGUS": MrTissue(1000, 0.7, "systemic", 0.05, 0.3),
+    "VESSEL_WALL": MrTissue(1000, 0.7, "systemic", 0.05, 0.35),
+    "MITRAL_VALVE": MrTissue(1000, 0.6, None, 0.0, 0.4),
+    "TRICUSPID_VALVE": MrTissue(1000, 0.6, None, 0.0, 0.4),
+    "AORTIC_VALVE": MrTissue(1000, 0.6, None, 0.0, 0.4),
+    "AORTIC_VALVE": MrTissue(1000, 0.5, None, 0.0, 0.25),
+    "MYOCARDIUM": MrTissue(**_MUSCLE, pool="myocardium", blood=1.0, cine=0.3),
+    "PAPILLARY": MrTissue(**_MUSCLE, pool="myocardium", blood=0.9, cine=0.38),
+    "RV_WALL": MrTissue(**_MUSCLE, pool="myocardium", blood=0.9, cine=0.32),
+    "PAPILLARY_TRABECULA": MrTissue(**_MUSCLE, pool="myocardium", blood=0.9, cine=0.45),
+    "VALVE": MrTissue(1000, 0.6, None, 0.0, 0.4),
+    "RV_TRABECULA": MrTissue(**_MUSCLE, pool="myocardium", blood=0.9, cine=0.45),
+    "LV_CAVITY": MrTissue(**_BLOOD, pool="lv"),
+    "RV_CAVITY": MrTissue(**_BLOOD, pool="rv"),
+    "LEFT_ATRIUM": MrTissue(**_BLOOD, pool="lv"),
+    "RIGHT_ATRIUM": MrTissue(**_BLOOD, pool="rv"),
+    "AORTA": MrTissue(**_BLOOD, pool="systemic"),
+    "PULMONARY_TRUNK": MrTissue(**_BLOOD, pool="lung"),
+    "SUPERIOR_CAVA": MrTissue(**_BLOOD, pool="rv"),
+    "INFERIOR_CAVA": MrTissue(t1_ms=T1_BLOOD_MS, density=0.95, pool="systemic", blood=0.3, cine=0.9),
+    "PULMONARY_VEIN": MrTissue(**_BLOOD, pool="lv"),
+    "SPINAL_CANAL": MrTissue(2500, 0.9, None, 0.0, 1.1),
+    "HEPATIC_VEIN": MrTissue(t1_ms=T1_BLOOD_MS, density=0.9, pool="systemic", blood=0.15, cine=0.7),
 }
 
 
 def column(attribute: str) -> NDArray[np.float64]:
     """One numeric property ("t1_ms", "density", "blood", "cine") by tissue code, shape (TISSUE_COUNT,)."""
     values = np.zeros(TISSUE_COUNT)
-    for tissue, properties in MR.items():
-        values[tissue] = float(getattr(properties, attribute))
+    for tissue in Tissue:
+        values[tissue] = float(getattr(MR[tissue.name], attribute))
     return values
 
 
 def pools() -> list[str | None]:
     """The blood pool of every tissue code."""
-    return [MR[Tissue(code)].pool if Tissue(code) in MR else None for code in range(TISSUE_COUNT)]
+    names: list[str | None] = [None] * TISSUE_COUNT
+    for tissue in Tissue:
+        names[tissue] = MR[tissue.name].pool
+    return names
+
+
+def other_muscle() -> list[int]:
+    """Codes of the heart's muscle outside the left ventricular wall: papillary muscles, trabeculae, RV wall."""
+    return [int(t) for t in Tissue if MR[t.name].pool == "myocardium" and t != Tissue.MYOCARDIUM]
