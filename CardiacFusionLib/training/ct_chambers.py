@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,8 +21,9 @@ from CardiacFusionLib.training.losses import dice_per_class, label_loss
 
 CUBE = 48
 SPACING_MM = 4.0
-WIDTHS = (8, 24, 48, 96)
+WIDTHS = (8, 16, 32, 64)
 VALIDATION_CASES = 8
+WINDOW = 64  # hearts in turn before the first is shown again
 
 
 class CtLabelTask(ABC):
@@ -30,25 +32,38 @@ class CtLabelTask(ABC):
     name = "ct_labels"
     version = "0.1.0"
     batch_size = 2
-    learning_rate = 3e-3
+    learning_rate = 6e-3
     validate_every_s = 180.0
     widths: tuple[int, ...] = WIDTHS
+    inputs = 1
+    reuse = 1  # times a drawn heart is shown, each time as another scanner would show it
 
     def __init__(self) -> None:
         self._validation: list[Mapping[str, NDArray[Any]]] = []
+        self._drawn: OrderedDict[int, tuple[NDArray[np.float32], NDArray[np.uint8]]] = OrderedDict()
 
     def build(self) -> nn.Module:
         """A fresh U-Net."""
-        return ChamberUNet(1, CT_LABEL_COUNT, self.widths)
+        return ChamberUNet(self.inputs, CT_LABEL_COUNT, self.widths)
 
     @abstractmethod
     def draw(self, seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """Image in HU and labels, both (z, y, x), of one synthetic heart."""
 
     def sample(self, seed: int) -> Mapping[str, NDArray[Any]]:
-        """``image`` (1, z, y, x) normalised, ``labels`` (1, z, y, x)."""
-        image, labels = self.draw(seed)
-        rng = np.random.default_rng([seed, 77])
+        """``image`` (channels, z, y, x) normalised, ``labels`` (1, z, y, x)."""
+        block, place = divmod(seed, WINDOW * self.reuse)
+        heart = block * WINDOW * self.reuse + place % WINDOW
+        if heart not in self._drawn:
+            self._drawn[heart] = self.draw(heart)
+            if len(self._drawn) > WINDOW:
+                self._drawn.popitem(last=False)
+        return self.arrays(*self._drawn[heart], np.random.default_rng([seed, 77]))
+
+    def arrays(
+        self, image: NDArray[np.float32], labels: NDArray[np.uint8], rng: np.random.Generator
+    ) -> Mapping[str, NDArray[Any]]:
+        """What the network is given and must answer."""
         image, labels = cut_field(vary_ct(image, rng), labels, rng)
         return {"image": normalised_hu(image)[None], "labels": labels[None]}
 
@@ -77,7 +92,7 @@ class CtLabelTask(ABC):
             "version": self.version,
             "architecture": {
                 "network": "chamber_unet:ChamberUNet",
-                "kwargs": {"inputs": 1, "classes": CT_LABEL_COUNT, "widths": list(self.widths)},
+                "kwargs": {"inputs": self.inputs, "classes": CT_LABEL_COUNT, "widths": list(self.widths)},
             },
             "data": "synthetic hearts of the digital twin only",
         }
@@ -87,6 +102,7 @@ class CtChambers(CtLabelTask):
     """Cubes of 48 x 4 mm, axes along patient LPS."""
 
     name = "ct_chambers"
+    reuse = 2
 
     def draw(self, seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """See :class:`CtLabelTask`."""
