@@ -15,6 +15,8 @@ from CardiacFusionLib.spatial.errors import BadInputError
 
 _NIFTI1, _NIFTI2 = 348, 540
 _SHEAR_TOLERANCE = 1e-3
+_FLOATS = {16: "f4", 64: "f8"}  # datatype codes of nifti1.h
+_CHUNK = 1 << 22  # bytes, a multiple of every pixel size
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,9 @@ class NiftiHeader:
     qform_code: int
     sform_code: int
     sform: NDArray[np.float64]  # (3, 4)
+    start: int  # byte of the first pixel in the uncompressed file
     byte_count: int  # of the whole uncompressed file
+    float_type: str | None  # numpy type of floating-point pixels with their byte order; None for whole numbers
 
 
 def read_header(path: Path) -> NiftiHeader:
@@ -46,6 +50,7 @@ def read_header(path: Path) -> NiftiHeader:
             codes = struct.unpack(order + "2h", raw[252:256])
             rows = struct.unpack(order + "12f", raw[280:328])
             bits = struct.unpack(order + "h", raw[72:74])[0]
+            kind = struct.unpack(order + "h", raw[70:72])[0]
             start = struct.unpack(order + "f", raw[108:112])[0]
             break
         if len(raw) >= _NIFTI2 and struct.unpack(order + "i", raw[:4])[0] == _NIFTI2:
@@ -54,38 +59,57 @@ def read_header(path: Path) -> NiftiHeader:
             codes = struct.unpack(order + "2i", raw[344:352])
             rows = struct.unpack(order + "12d", raw[400:496])
             bits = struct.unpack(order + "h", raw[14:16])[0]
+            kind = struct.unpack(order + "h", raw[12:14])[0]
             start = struct.unpack(order + "q", raw[168:176])[0]
             break
     else:
         raise BadInputError(f"{path.name} is not a NIfTI image (its header is damaged or of another format).")
     count = min(max(int(dim[0]), 0), 7)
     shape = tuple(int(n) for n in dim[1 : count + 1])
+    first = int(start) if np.isfinite(start) and start > 0 else 0
     return NiftiHeader(
         shape,
         tuple(float(s) for s in pixdim[1 : count + 1]),
         int(codes[0]),
         int(codes[1]),
         np.asarray(rows, dtype=float).reshape(3, 4),
-        (int(start) if np.isfinite(start) else 0) + int(np.prod(np.maximum(shape, 1), dtype=np.int64)) * bits // 8,
+        first,
+        first + int(np.prod(np.maximum(shape, 1), dtype=np.int64)) * bits // 8,
+        order + _FLOATS[kind] if kind in _FLOATS else None,
     )
 
 
-def _is_whole(path: Path, expected: int) -> bool:
-    """Whether the file holds all its pixels; ITK reads a torn .nii.gz without complaint and fills up with zeros."""
-    if path.suffix != ".gz":
-        return path.stat().st_size >= expected
+def _check_pixels(path: Path, header: NiftiHeader) -> None:
+    """Raise BadInputError for a torn file and for NaN: ITK fills the one and replaces the other by zeros, silently."""
+    torn = BadInputError(f"{path.name} is cut short or damaged; copy or download it again.")
+    if header.float_type is None:
+        if path.suffix != ".gz" and path.stat().st_size < header.byte_count:
+            raise torn
+        if path.suffix != ".gz" or _noted_size(path) == header.byte_count % 2**32:
+            return
+    count, size = 0, np.dtype(header.float_type or "u1").itemsize
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+            count += len(stream.read(header.start))
+            while chunk := stream.read(_CHUNK):
+                count += len(chunk)
+                if header.float_type is not None:
+                    values = np.frombuffer(chunk[: len(chunk) // size * size], dtype=header.float_type)
+                    if not np.all(np.isfinite(values)):
+                        raise BadInputError(
+                            f"{path.name} holds values that are not numbers (NaN or infinite); export it again."
+                        )
+    except (OSError, EOFError, zlib.error) as error:
+        raise torn from error
+    if count < header.byte_count:
+        raise torn
+
+
+def _noted_size(path: Path) -> int:
+    """The uncompressed size (modulo 4 GiB) that gzip notes at the end of a file; of several members, the last one's."""
     with path.open("rb") as stream:
         stream.seek(-4, 2)
-        if struct.unpack("<I", stream.read(4))[0] == expected % 2**32:  # the size that gzip notes at the end
-            return True
-    total = 0  # several gzip members note only the last one's size: count
-    try:
-        with gzip.open(path, "rb") as stream:
-            while chunk := stream.read(1 << 22):
-                total += len(chunk)
-    except (OSError, EOFError, zlib.error):
-        return False
-    return total >= expected
+        return int(struct.unpack("<I", stream.read(4))[0])
 
 
 def check_header(path: Path) -> NiftiHeader:
@@ -93,8 +117,7 @@ def check_header(path: Path) -> NiftiHeader:
     header = read_header(path)
     if len(header.shape) < 3 or min(header.shape[:2]) < 2:
         raise BadInputError(f"{path.name} has only the size {header.shape}; a three-dimensional image is needed.")
-    if not _is_whole(path, header.byte_count):
-        raise BadInputError(f"{path.name} is cut short or damaged; copy or download it again.")
+    _check_pixels(path, header)
     spacing = np.abs(header.spacing[:3])
     if not np.all(np.isfinite(spacing)) or np.any(spacing <= 0):
         raise BadInputError(

@@ -99,12 +99,6 @@ def _placed(info: SeriesInfo, grid_poses: tuple[SlicePose, ...], what: str) -> S
     Slicer stores a left-handed stack from its other end and carries the keys of the file along unchanged, so poses are
     believed only where they fit the image, as they stand or reversed.
     """
-    slices = len(grid_poses)
-    if info.times_s.ndim == 2 and info.times_s.shape[1] != slices:
-        raise BadInputError(
-            f"{what} has {slices} slices but frame times for {info.times_s.shape[1]}; give one time a frame, or one a "
-            "frame and slice."
-        )
     if info.poses is None or _same_grid(info.poses, grid_poses):
         return info
     if _same_grid(info.poses[::-1], grid_poses):
@@ -112,7 +106,7 @@ def _placed(info: SeriesInfo, grid_poses: tuple[SlicePose, ...], what: str) -> S
         return replace(info, poses=info.poses[::-1], times_s=times)
     raise BadInputError(
         f"The slice positions noted beside {what} do not fit the image (it was cropped, flipped or resampled); remove "
-        'the "slices" from the sidecar, or give the series as it was exported.'
+        'the "poses" from the sidecar, or give the series as it was exported.'
     )
 
 
@@ -129,24 +123,27 @@ def _assemble(
         raise BadInputError(
             f"{what} has {frames} frames but {len(info.times_s)} frame times; give one time a frame, in seconds."
         )
-    info = _placed(info, grid_poses, what)
+    slices = len(grid_poses)
+    if info.times_s.ndim == 2 and info.times_s.shape[1] != slices:
+        raise BadInputError(
+            f"{what} has {slices} slices but frame times for {info.times_s.shape[1]}; give one time a frame, or one a "
+            "frame and slice."
+        )
     if info.state is not None and info.state != state:
         raise BadInputError(f"{what} is marked as the {info.state} series but was given as {state}; swap the two.")
     aif_frames, aif_pose = None, None
     if info.aif is not None:
         companion = read_pixels(folder / str(info.aif["file"]))
         aif_frames, aif_pose = companion[:, 0].astype(np.float32), pose_from_dict(info.aif["pose"])
-        if len(aif_frames) != frames:
-            raise BadInputError(f"The arterial-input images of {what} have {len(aif_frames)} frames, not {frames}.")
-    return Series(
-        array.astype(np.float32),
-        info.poses or grid_poses,
-        info.times_s,
-        state,
-        info.sequence,
-        aif_frames,
-        aif_pose,
-    )
+    values = array.astype(np.float32)
+
+    def built(known: SeriesInfo) -> Series:
+        poses = known.poses or grid_poses
+        return Series(values, poses, known.times_s, state, known.sequence, aif_frames, aif_pose)
+
+    if info.poses is not None and len(info.poses) == len(grid_poses):
+        built(info)  # times and parallel slices first: their sentences say more than that the poses do not fit
+    return built(_placed(info, grid_poses, what))
 
 
 def read_pixels(path: Path) -> NDArray[np.generic]:

@@ -16,7 +16,7 @@ from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.spatial.series import Sequence, Series, SlicePose
 
 SCHEMA = "cardiacfusion-series-1"
-_KNOWN = {"schema", "state", "times_s", "slices", "sequence", "aif"}
+_KNOWN = {"schema", "state", "times_s", "poses", "sequence", "aif"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def series_to_dict(series: Series, extra: Mapping[str, Any] | None = None) -> di
         "schema": SCHEMA,
         "state": series.state,
         "times_s": [[float(v) for v in row] for row in series.times_s],
-        "slices": [pose_to_dict(p) for p in series.poses],
+        "poses": [pose_to_dict(p) for p in series.poses],
         "sequence": dataclasses.asdict(series.sequence),
         **{k: v for k, v in (extra or {}).items() if k not in _KNOWN},
     }
@@ -67,11 +67,11 @@ def info_from_dict(data: Any, what: str) -> SeriesInfo:
         raise BadInputError(f'{what} gives no frame times; add "times_s", one number a frame in seconds.')
     try:
         times = np.asarray(data["times_s"], dtype=float)
-        poses = tuple(pose_from_dict(s) for s in data["slices"]) if data.get("slices") else None
+        poses = tuple(pose_from_dict(s) for s in data["poses"]) if data.get("poses") else None
         names = {f.name for f in dataclasses.fields(Sequence)}
         sequence = Sequence(**{k: v for k, v in (data.get("sequence") or {}).items() if k in names})
     except (TypeError, ValueError, KeyError) as error:
-        raise BadInputError(f'{what} is damaged ({error}); see "times_s", "slices" and "sequence".') from error
+        raise BadInputError(f'{what} is damaged ({error}); see "times_s", "poses" and "sequence".') from error
     if times.ndim not in (1, 2):
         raise BadInputError(f'"times_s" in {what} must be one number a frame, or one a frame and slice, in seconds.')
     extra = {k: v for k, v in data.items() if k not in _KNOWN}

@@ -69,11 +69,15 @@ def test_a_missing_path_and_an_empty_folder_are_refused(tmp_path: Path) -> None:
     refused(lambda: read_ct(tmp_path), "DICOM")
 
 
-def test_nan_is_refused(tmp_path: Path) -> None:
-    hu = chest().array.astype(np.float32)
-    hu[3, 4, 5] = np.nan
-    write_volume(chest().with_array(hu), tmp_path / "ct.nrrd")
-    refused(lambda: read_ct(tmp_path / "ct.nrrd"), "NaN")
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["ct.nrrd", "ct.mha", "ct.nii", "ct.nii.gz"])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_nan_is_refused(name: str, value: float, kind: type, tmp_path: Path) -> None:
+    """ITK's NIfTI reader would put zeros in its place."""
+    hu = chest().array.astype(kind)
+    hu[3, 4, 5] = value
+    write_volume(chest().with_array(hu), tmp_path / name)
+    refused(lambda: read_ct(tmp_path / name), "NaN")
 
 
 def _patch(path: Path, offset: int, values: tuple[float, ...]) -> None:
