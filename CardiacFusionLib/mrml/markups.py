@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from CardiacFusionLib.mrml.frames import points_lps, points_ras
 from CardiacFusionLib.spatial.tree import Branch, Stenosis
 
-CURVE_STEP_MM = 3.0  # control points of a centreline; the spline between them stays within 0.1 mm of a coronary
+CURVE_STEP_MM = 3.0  # control points of a centreline; the spline between them stays within half a millimetre
 SEVERE_PERCENT = 70.0
 MODERATE_PERCENT = 50.0
 LANDMARK_TITLES = {

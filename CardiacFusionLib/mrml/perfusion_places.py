@@ -90,7 +90,7 @@ def slice_on_wall(
     return Volume(fine[None], (FINE_MM, FINE_MM, slice_pose.thickness_mm), tuple(origin), pose.heart_to_lps[:3, :3])
 
 
-def whole_wall(surface: Surface, labels: Volume, pose: HeartPose, quantity: str, spacing_mm: float = 0.5) -> Volume:
+def whole_wall(surface: Surface, labels: Volume, pose: HeartPose, quantity: str, spacing_mm: float = 0.6) -> Volume:
     """The CT wall filled with the fused surface's nearest values: a volume upright in the heart frame, in CT LPS.
 
     ``labels``: chamber labels on any grid in CT LPS. Voxels off the wall, or nearest to a surface point without data,

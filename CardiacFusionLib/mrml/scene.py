@@ -115,9 +115,7 @@ def _add_perfusion(content: CaseContent, scene: Any, folder: CaseFolder, nodes: 
         if perfusion is None:
             continue
         for index in range(perfusion.series.slice_count):
-            to_heart = perfusion_places.slice_to_heart(
-                content.registration, content.stress.series, perfusion.series, index
-            )
+            to_heart = perfusion_places.slice_to_heart(content.registration, paired, perfusion.series, index)
             place = add_transform(scene, to_heart, f"{state} slice {index + 1} to heart")
             folder.put(place, "Measured perfusion")
             for quantity in ("mbf", "mpr"):

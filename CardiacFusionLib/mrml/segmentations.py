@@ -77,6 +77,8 @@ def mask_of(scene: Any, node: Any, label: Label, grid: Volume) -> np.ndarray:
 
     reference = add_volume(scene, grid.with_array(np.zeros(grid.array.shape, np.uint8)), "grid", labels=True)
     target = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "mask")
+    for volume in (reference, target):  # the export works in the world: both sides stand under the same transform
+        volume.SetAndObserveTransformNodeID(node.GetTransformNodeID())
     ids = vtk.vtkStringArray()
     ids.InsertNextValue(label.name.lower())
     slicer.vtkSlicerSegmentationsModuleLogic.ExportSegmentsToLabelmapNode(node, ids, target, reference)

@@ -68,10 +68,9 @@ class _View:
         self.renderer.AddViewProp(prop)
         self._props.append(prop)
 
-    def picture(self) -> NDArray[np.uint8]:
-        """Render and return the image (rows, columns, 3), top row first."""
+    def grab(self) -> Any:
+        """Render and return the image as ``vtkImageData`` (RGB)."""
         import vtk
-        from vtk.util import numpy_support
 
         self.interactor.EnableRenderOn()
         self.window.Render()
@@ -80,31 +79,23 @@ class _View:
         grab.SetInput(self.window)
         grab.SetInputBufferTypeToRGB()
         grab.ReadFrontBufferOff()
+        grab.ShouldRerenderOff()
         grab.Update()
-        image = grab.GetOutput()
-        columns, rows, _ = image.GetDimensions()
-        pixels = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(rows, columns, 3)
-        return np.ascontiguousarray(pixels[::-1])
+        return grab.GetOutput()
 
-    def save(self, path: Path) -> NDArray[np.uint8]:
+    def save(self, path: Path) -> None:
         """Render to a PNG; StageError where the driver drew nothing."""
         import vtk
 
-        pixels = self.picture()
-        if int(pixels.max()) == int(pixels.min()):
-            raise StageError(
-                "views", f"the offscreen OpenGL driver drew an empty picture ({self.window.GetClassName()})."
-            )
-        grab = vtk.vtkWindowToImageFilter()
-        grab.SetInput(self.window)
-        grab.SetInputBufferTypeToRGB()
-        grab.ReadFrontBufferOff()
-        grab.Update()
+        image = self.grab()
+        first, last = image.GetScalarRange()
+        if first == last:
+            name = self.window.GetClassName()
+            raise StageError("views", f"the offscreen OpenGL driver drew an empty picture ({name}).")
         writer = vtk.vtkPNGWriter()
         writer.SetFileName(str(path))
-        writer.SetInputConnection(grab.GetOutputPort())
+        writer.SetInputData(image)
         writer.Write()
-        return pixels
 
     def close(self) -> None:
         """Let the managers go before the window."""
@@ -167,11 +158,11 @@ class SliceView(_View):
         x, y, _, _ = inverse.MultiplyPoint((*points_ras(np.array(point_heart_mm)).tolist(), 1.0))
         return float(x), float(y)
 
-    def picture(self) -> NDArray[np.uint8]:
+    def grab(self) -> Any:
         """Render with the slice's present image."""
         self.logic.UpdatePipeline()
         self._mapper.SetInputConnection(self.logic.GetImageDataConnection())
-        return super().picture()
+        return super().grab()
 
     def close(self) -> None:
         """Release the slice logic too."""
