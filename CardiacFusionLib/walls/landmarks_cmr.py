@@ -14,7 +14,7 @@ MEAN_LONG_AXIS_LPS = np.array([-0.65, 0.60, 0.47])
 # From the anterior to the inferior wall the heart runs down and a little back
 MEAN_INFERIOR_LPS = np.array([0.0, 0.35, -0.94])
 FINE_MM = 0.75  # labels are read on a grid of about this step, finer than any perfusion image
-BINS = 120  # angular steps of 3 degrees around the LV
+BINS = 180  # angular steps of 2 degrees around the LV
 CONTACT_GAP_MM = 4.0  # RV blood within this distance of the epicardium touches it (RV side of septum, pixel size)
 MAX_HOLE_DEG = 24.0  # a gap in the contact, such as a trabecula, that is bridged
 MIN_SEPTUM_DEG = 25.0  # a shorter contact is no septum
