@@ -14,7 +14,7 @@ MIN_EXTENT_MM = 80.0  # an adult heart is 100-140 mm long; below this no chamber
 MIN_VOXELS = 16
 _CT_RANGE_HU = 300.0  # fat (-100) to contrast-filled blood (+250 and more) spans at least this
 _FAT_HU = -30.0
-BLOOD_HU = (200.0, 900.0)  # contrast-filled chambers; unenhanced blood is 30-60 HU
+BLOOD_HU = (170.0, 900.0)  # contrast-filled chambers; unenhanced blood is 30-60, liver 60, vertebrae 100-200 HU
 _GRID_MM = 4.0
 _CORE_MM = 8.0  # a voxel deeper than this inside a bright region: chambers and aorta, not bone or stents
 _CORE_ML = 10.0
@@ -68,7 +68,7 @@ def _coarse(volume: Volume) -> tuple[NDArray[np.float32], float]:
 
 
 def contrast_core_ml(volume: Volume) -> float:
-    """Millilitres that lie more than 8 mm inside a region of 200-900 HU, largest connected piece.
+    """Millilitres that lie more than 8 mm inside a region of 170-900 HU, largest connected piece.
 
     Contrast-filled chambers and aorta leave tens of millilitres, bone and metal hardly any.
     """
@@ -90,6 +90,6 @@ def check_contrast(volume: Volume) -> None:
     """Raise BadInputError for a CT without contrast in the heart."""
     if not contrast_present(volume):
         raise BadInputError(
-            "No contrast-filled heart chamber or aorta (above 200 HU) was found in the CT; give the coronary "
+            "No contrast-filled heart chamber or aorta (above 170 HU) was found in the CT; give the coronary "
             "angiogram, not the native or calcium-score series, and not another part of the body."
         )

@@ -81,17 +81,15 @@ def _volume(frames: list[Frame]) -> Volume:
         )
     direction = np.column_stack([first.row_axis, first.column_axis, first.normal])
     check_direction(direction, what)
-    values = pixels(frames)
-    if np.array_equal(values, np.round(values)) and np.abs(values).max(initial=0) < 32767:
-        return Volume(values.astype(np.int16), (*first.spacing_mm, float(gaps.mean())), first.origin_mm, direction)
-    return Volume(values, (*first.spacing_mm, float(gaps.mean())), first.origin_mm, direction)
+    spacing = (*first.spacing_mm, float(gaps.mean()))
+    return Volume(pixels(frames, whole=True), spacing, first.origin_mm, direction)
 
 
 def read_dicom_ct(path: Path) -> Volume:
     """The largest CT series under ``path``; of a single file, the series that it belongs to.
 
-    Slices are sorted along row x column; HU after rescale (int16 where whole). Several phases: the one with most
-    images. Raises BadInputError for no CT, missing slices, gantry tilt, damaged files.
+    Slices are sorted along row x column; HU after rescale (int16 where whole, else float32). Of several phases the one
+    with most images is taken. Raises BadInputError for no CT, missing slices, gantry tilt, damaged files.
     """
     wanted: str | None = None
     if path.is_file():

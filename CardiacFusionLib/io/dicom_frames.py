@@ -222,19 +222,28 @@ def read_frames(paths: Sequence[Path]) -> list[Frame]:
     return [frame for path in paths for frame in frames_of(path)]
 
 
-def pixels(frames: Sequence[Frame]) -> NDArray[np.float32]:
-    """Rescaled values (n, rows, columns) of frames of one size, each file decoded once, in the order given."""
-    first = frames[0]
-    result = np.empty((len(frames), *first.shape), np.float32)
+def pixels(frames: Sequence[Frame], whole: bool = False) -> NDArray[np.generic]:
+    """Rescaled values (n, rows, columns) of frames of one size, each file decoded once, in the order given.
+
+    float32, or int16 where ``whole`` is asked for and every frame has slope 1, a whole intercept and values that fit.
+    """
+    whole = whole and all(f.slope == 1.0 and f.intercept.is_integer() for f in frames)
+    result = np.empty((len(frames), *frames[0].shape), np.int16 if whole else np.float32)
     by_file: dict[Path, list[int]] = {}
     for number, frame in enumerate(frames):
         by_file.setdefault(frame.path, []).append(number)
+    limits = np.iinfo(np.int16)
     for path, numbers in by_file.items():
         stored = _decode(path)
         for number in numbers:
             frame = frames[number]
             image = stored if stored.ndim == 2 else stored[frame.index]
-            result[number] = image.astype(np.float64) * frame.slope + frame.intercept
+            if image.shape != frame.shape:
+                raise BadInputError(f"The pixels of {path.name} do not fit its header; export the series again.")
+            values = image.astype(np.float64) * frame.slope + frame.intercept
+            if whole and (values.min() < limits.min or values.max() > limits.max):
+                return pixels(frames)
+            result[number] = values
     return result
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from CardiacFusionLib.io.checks import check_ct
 from CardiacFusionLib.io.dicom_ct import read_dicom_ct
 from CardiacFusionLib.io.dicom_frames import is_dicom
@@ -26,13 +28,26 @@ def _existing(path: Path | str) -> Path:
 def read_ct(path: Path | str, check: bool = True) -> Volume:
     """A CT in HU from a DICOM folder or file, NIfTI, NRRD or MetaImage; ``check`` runs :func:`check_ct` on it.
 
+    Values come as int16 or float32 (wider types are narrowed). Contrast is not asked for here: :func:`check_contrast`.
     Raises BadInputError with one sentence that says what is wrong and how to mend it.
     """
     path = _existing(path)
     volume = read_dicom_ct(path) if path.is_dir() or is_dicom(path) else read_volume(path)
     if check:
         check_ct(volume)
-    return volume
+    return _narrow(volume)
+
+
+def _narrow(volume: Volume) -> Volume:
+    """int16 for whole numbers that fit, float32 for the rest: a full CT in 64 bits would fill the memory."""
+    array = volume.array
+    if array.dtype in (np.int16, np.float32):
+        return volume
+    if np.issubdtype(array.dtype, np.integer):
+        limits = np.iinfo(np.int16)
+        if int(array.min()) >= limits.min and int(array.max()) <= limits.max:
+            return volume.with_array(array.astype(np.int16))
+    return volume.with_array(array.astype(np.float32))
 
 
 def read_perfusion(path: Path | str, state: str = "stress") -> Series:

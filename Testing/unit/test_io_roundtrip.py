@@ -24,8 +24,8 @@ from CardiacFusionLib.io.write import write_dicom_ct, write_dicom_perfusion, wri
 from CardiacFusionLib.spatial.series import Series, SlicePose
 from CardiacFusionLib.spatial.volume import Volume
 
-_few = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-_fewer = settings(_few, max_examples=8)
+_few = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+_fewer = settings(_few, max_examples=5)
 
 
 @contextmanager
