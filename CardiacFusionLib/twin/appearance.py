@@ -20,7 +20,7 @@ RIGHT_HEART = (
 @dataclass(frozen=True)
 class Appearance:
     """HU per tissue ``hu`` (TISSUE_COUNT,) and strengths of the fields (HU): mixing of contrast in the right heart,
-    smooth shading everywhere, fine texture, lung vessels; ``streak`` (HU) of beam hardening from the caval vein."""
+    of contrast in the left heart, smooth shading everywhere, fine texture, lung vessels, muscle, aorta (dissection); ``streak`` (HU) of beam hardening from the caval vein."""
 
     hu: NDArray[np.float32]
     mixing: float
@@ -28,6 +28,8 @@ class Appearance:
     shading: float
     texture: float
     lung_vessels: float
+    muscle_mixing: float
+    aorta_mixing: float
     streak: float
     streak_phase: float
 
@@ -39,7 +41,7 @@ class Appearance:
         cortex up to 900 HU. The right heart goes from washed out to undiluted contrast.
         """
         hu = np.zeros(TISSUE_COUNT, np.float32)
-        blood = float(np.clip(rng.normal(400, 90), 220, 650))
+        blood = float(np.clip(rng.normal(400, 95), 190, 650))
         muscle = float(np.clip(rng.normal(0.27, 0.05) * blood + rng.normal(10, 15), 65, 200))
         style = rng.choice(3, p=[0.35, 0.4, 0.25])  # flushed with saline, mixed, undiluted contrast
         right = (rng.uniform(40, 0.6 * blood), rng.uniform(0.55, 1.1) * blood, rng.uniform(1.0, 1.6) * blood)[
@@ -62,11 +64,11 @@ class Appearance:
         hu[Tissue.PERICARDIUM] = soft
         hu[Tissue.OESOPHAGUS] = soft + rng.uniform(-10, 15)
         hu[Tissue.VESSEL_WALL] = soft + rng.uniform(0, 40)
-        hu[[Tissue.VALVE, Tissue.AORTIC_VALVE]] = soft + rng.uniform(20, 60)
+        hu[[Tissue.MITRAL_VALVE, Tissue.TRICUSPID_VALVE, Tissue.AORTIC_VALVE]] = soft + rng.uniform(20, 60)
         hu[[Tissue.MYOCARDIUM, Tissue.PAPILLARY]] = muscle
         hu[Tissue.PAPILLARY] += rng.uniform(0, 30)
         hu[Tissue.RV_WALL] = muscle + rng.normal(0, 8)
-        hu[Tissue.PAPILLARY_TRABECULA] = 0.5 * (muscle + right)
+        hu[Tissue.RV_TRABECULA] = 0.5 * (muscle + right)
         hu[Tissue.LV_CAVITY] = blood
         atrium = blood + rng.normal(0, 25) + (rng.uniform(0, 120) if rng.random() < 0.2 else 0.0)
         hu[[Tissue.LEFT_ATRIUM, Tissue.PULMONARY_VEIN]] = atrium
@@ -84,6 +86,7 @@ class Appearance:
         return Appearance(
             hu, float(right * (0.05, 0.22, 0.3)[int(style)] * rng.uniform(0.3, 1.5)), float(blood * rng.uniform(0, 0.04)),
             float(rng.uniform(0, 14)), float(rng.uniform(2, 16)), float(rng.uniform(300, 1100)),
+            float(muscle * rng.uniform(0, 0.12)), float((rng.random() < 0.06) * rng.uniform(0.2, 0.5) * blood),
             float((rng.random() < 0.4) * rng.uniform(10, 110)), float(rng.uniform(0, 2 * np.pi)),
         )  # fmt: skip
 
@@ -95,6 +98,10 @@ class Appearance:
             return (("vessels", self.lung_vessels),)
         if tissue == Tissue.PULMONARY_TRUNK:
             return (("mixing", 0.4 * self.mixing),)
+        if tissue == Tissue.MYOCARDIUM:
+            return (("texture", 0.5 * self.muscle_mixing), ("mixing", 0.5 * self.muscle_mixing))
+        if tissue == Tissue.AORTA:
+            return (("mixing", self.aorta_mixing),) if self.aorta_mixing else ()
         if tissue in (Tissue.LEFT_ATRIUM, Tissue.LV_CAVITY):
             return (("mixing", self.left_mixing),)
         if tissue in (Tissue.LIVER, Tissue.SPLEEN, Tissue.MUSCLE, Tissue.STOMACH, Tissue.BONE_MARROW):

@@ -104,11 +104,13 @@ def aorta_path(shape: Shape) -> tuple[Array, Array]:
     b = shape.body
     r = shape.aortic_radius / shape.vessel
     axis_lps = shape.chest.T @ shape.aortic_axis
+    f = shape.descending
+    g = 13 * (f - 1)  # a wide aorta lies farther to the left
     return _vessel(shape, shape.aortic, [
         (*(axis_lps * 6), r + 1.5), (*(axis_lps * 24), r + 2.0), (-14 + 5 * b[0], -10, 50, r + 2.5),
-        (-7, 4, 76 + 4 * b[1], r + 1.0), (8, 26, 88 + 4 * b[1], r), (20, 52, 76, r - 0.5),
-        (24 + 4 * b[2], 66, 45, r - 1), (24 + 6 * b[2], 70, 5, r - 1.5), (18 + 6 * b[3], 68, -45, r - 2),
-        (8, 66, -95, r - 2.5), (2, 62, -150, r - 3),
+        (-7, 4, 76 + 4 * b[1], r + 1.0), (8, 26, 88 + 4 * b[1], r), (20 + g, 52, 76, f * (r - 0.5)),
+        (24 + 4 * b[2] + g, 66, 45, f * (r - 1)), (24 + 6 * b[2] + g, 70, 5, f * (r - 1.5)),
+        (18 + 6 * b[3] + g, 68, -45, f * (r - 2)), (8 + g, 66, -95, f * (r - 2.5)), (2, 62, -150, r - 3),
     ])  # fmt: skip
 
 

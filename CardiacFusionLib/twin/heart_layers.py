@@ -72,7 +72,7 @@ def heart_layers(shape: Shape, p: Points) -> list[c.Layer]:
     ridges = trabecular_field(shape, p, np.minimum(cavity, rv) < 8)
     rough = rv + np.float32(0.8 + 1.6 * shape.trabeculae) * np.maximum(ridges - 0.1, 0)
     layers += [
-        (Tissue.RV_WALL, rv_outer), (Tissue.PAPILLARY_TRABECULA, rv), (Tissue.RV_CAVITY, rough),
+        (Tissue.RV_WALL, rv_outer), (Tissue.RV_TRABECULA, rv), (Tissue.RV_CAVITY, rough),
     ]  # fmt: skip
 
     layers += [(Tissue.MYOCARDIUM, lv_outer), (Tissue.VESSEL_WALL, lvot - wall), (Tissue.LV_CAVITY, cavity)]
@@ -91,8 +91,8 @@ def _valves(shape: Shape, p: Points, cavity: Distance, rv: Distance, aorta: Dist
     """Thin leaflets: the mitral and tricuspid ones as shallow funnels, the aortic one as a closed disc."""
     layers: list[c.Layer] = []
     for tissue, room, centre, normal, radius, depth in (
-        (Tissue.VALVE, cavity, shape.mitral, shape.mitral_normal, shape.mitral_radius, 11.0),
-        (Tissue.PAPILLARY_TRABECULA, rv, shape.tricuspid, shape.tricuspid_normal, 17.0, 9.0),
+        (Tissue.MITRAL_VALVE, cavity, shape.mitral, shape.mitral_normal, shape.mitral_radius, 11.0),
+        (Tissue.TRICUSPID_VALVE, rv, shape.tricuspid, shape.tricuspid_normal, 17.0, 9.0),
     ):
         near, h, across = _about(p, centre, normal, 26.0)
         # open leaflets hang like a funnel from the annulus into the ventricle

@@ -12,7 +12,7 @@ from CardiacFusionLib.twin.anatomy import Heart
 def draw_pose(rng: np.random.Generator, heart: Heart, tilt_deg: float = 4.0, shift_mm: float = 60.0) -> HeartPose:
     """Patient LPS -> heart frame of a patient lying about straight (each axis off by ``tilt_deg`` SD), table anywhere.
 
-    The heart's own direction in the chest (long axis 45 +- 11 degrees left, 35 +- 12 degrees down, roll 0 +- 13) was
+    The heart's own direction in the chest (long axis 45 +- 11 degrees left, 34 +- 13 degrees down, roll 0 +- 13) was
     drawn with the heart. Landmarks are given in LPS mm.
     """
     tilt = Rotation.from_rotvec(np.deg2rad(rng.normal(0, tilt_deg, 3))).as_matrix()

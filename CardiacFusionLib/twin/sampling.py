@@ -69,7 +69,7 @@ def ct_heart_frame_sample(
     error[:3, :3] = Rotation.from_rotvec(np.deg2rad(rng.normal(0, pose_error_deg, 3))).as_matrix()
     error[:3, 3] = rng.normal(0, pose_error_mm, 3)
     guess = HeartPose(error @ pose.lps_to_heart)
-    return _render(heart, pose, heart_grid(guess, shape, spacing_mm), rng, crop=False)
+    return _render(heart, pose, heart_grid(guess, shape, spacing_mm), rng, crop=bool(rng.random() < 0.5))
 
 
 def _render(heart: Heart, pose: HeartPose, grid: Volume, rng: np.random.Generator, crop: bool) -> CtSample:

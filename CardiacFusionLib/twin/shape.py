@@ -132,6 +132,7 @@ class Shape:
     vessel: float  # scale of the great vessels
     body: Array  # random numbers in -1..1 for the chest's form
     patient_fat: float
+    descending: float = 1.0  # calibre of the descending aorta relative to normal (aneurysm, dissection)
     floor: float = -62.0  # lowest point of the ventricles, S from the aortic valve: the diaphragm follows it
     front: float = -62.0  # foremost point of the ventricles, P from the aortic valve: the sternum lies before it
 
@@ -163,7 +164,7 @@ class Shape:
             rng.normal(0, 4, 2) + [3.0, 0.0], cone,
         )  # fmt: skip
         azimuth = np.deg2rad(_clip_normal(rng, 45, 11, 15, 75))
-        elevation = np.deg2rad(_clip_normal(rng, 35, 12, 5, 68))
+        elevation = np.deg2rad(_clip_normal(rng, 34, 13, 2, 70))
         z = np.array([
             -np.sin(azimuth) * np.cos(elevation), np.cos(azimuth) * np.cos(elevation), np.sin(elevation)
         ])  # fmt: skip
@@ -189,9 +190,10 @@ class Shape:
             _clip_normal(rng, 64, 9, 45, 86), _clip_normal(rng, 0, 5, -12, 12),
             _clip_normal(rng, 50 if rv_big else 38, 6, 22, 62), rng.uniform(-3, 15), rng.uniform(2.8, 4.5),
             np.array([32.0, 21.0, 28.0]) * rng.uniform(0.82, 1.28) * np.exp(rng.normal(0, 0.07, 3)),
-            np.array([26.0, 27.0, 30.0]) * rng.uniform(0.82, 1.3) * np.exp(rng.normal(0, 0.07, 3)),
+            np.array([26.0, 27.0, 30.0]) * rng.uniform(0.76, 1.2) * np.exp(rng.normal(0, 0.07, 3)),
             float(np.clip(rng.lognormal(np.log(2.2), 0.6), 0.5, 9.0)), rng.uniform(0.6, 1.35), rng.uniform(0.0, 1.0),
             rng.uniform(0.88, 1.15), rng.uniform(-1, 1, 16), float(np.clip(rng.lognormal(np.log(20), 0.5), 5, 60)),
+            float(rng.uniform(1.2, 1.9) if rng.random() < 0.12 else rng.normal(1.0, 0.08)),
         )  # fmt: skip
 
     def at_phase(self, contraction: float) -> Shape:

@@ -29,7 +29,7 @@ class Tissue(IntEnum):
     HEART_FAT = 14  # inside the pericardium
     OESOPHAGUS = 15
     VESSEL_WALL = 16  # atria, veins, aorta, pulmonary arteries
-    VALVE = 17  # mitral leaflets; clinical contours leave them in the cavity they hang in
+    MITRAL_VALVE = 17  # leaflets; clinical contours leave them in the cavity they hang in
     MYOCARDIUM = 18  # of the left ventricle
     LV_CAVITY = 19
     PAPILLARY = 20  # papillary muscles and trabeculae: muscle that clinical contours leave in the cavity
@@ -45,8 +45,9 @@ class Tissue(IntEnum):
     TABLE = 30
     SPINAL_CANAL = 31
     HEPATIC_VEIN = 32
-    PAPILLARY_TRABECULA = 33  # of the right ventricle, with the tricuspid leaflets
+    RV_TRABECULA = 33
     AORTIC_VALVE = 34
+    TRICUSPID_VALVE = 35
 
 
 TISSUE_COUNT = len(Tissue)
@@ -57,8 +58,9 @@ for _tissue, _label in {
     Tissue.LV_CAVITY: Label.LV_CAVITY,
     Tissue.PAPILLARY: Label.LV_CAVITY,
     Tissue.RV_CAVITY: Label.RV_CAVITY,
-    Tissue.VALVE: Label.LV_CAVITY,
-    Tissue.PAPILLARY_TRABECULA: Label.RV_CAVITY,
+    Tissue.MITRAL_VALVE: Label.LV_CAVITY,
+    Tissue.RV_TRABECULA: Label.RV_CAVITY,
+    Tissue.TRICUSPID_VALVE: Label.RV_CAVITY,
     Tissue.AORTIC_VALVE: Label.AORTA,
     Tissue.LEFT_ATRIUM: Label.LEFT_ATRIUM,
     Tissue.RIGHT_ATRIUM: Label.RIGHT_ATRIUM,
