@@ -80,7 +80,7 @@ def blood_curves(bolus: Bolus, duration_s: float) -> BloodCurves:
     """The blood pools' concentration from 0 to ``duration_s``."""
     t = np.arange(0.0, duration_s + 5.0, FINE_STEP_S)
     rv = _gamma(t - bolus.arrival_s, bolus.shape, bolus.scale_s)
-    lung = _convolved(rv, _gamma(t, 1.0, bolus.lung_spread_s + 0.5 * bolus.lung_delay_s))
+    lung = _convolved(rv, _gamma(t, 1.0, 0.4 * bolus.lung_delay_s))
     transit = _gamma(t - bolus.lung_delay_s + 2 * bolus.lung_spread_s, 2.0, bolus.lung_spread_s)
     first = _convolved(rv, transit)
     first_peak = first.max()

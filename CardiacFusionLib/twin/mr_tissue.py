@@ -55,7 +55,6 @@ MR: dict[str, MrTissue] = {
     "MITRAL_VALVE": MrTissue(1000, 0.6, None, 0.0, 0.4),
     "TRICUSPID_VALVE": MrTissue(1000, 0.6, None, 0.0, 0.4),
     "AORTIC_VALVE": MrTissue(1000, 0.6, None, 0.0, 0.4),
-    "AORTIC_VALVE": MrTissue(1000, 0.5, None, 0.0, 0.25),
     "MYOCARDIUM": MrTissue(**_MUSCLE, pool="myocardium", blood=1.0, cine=0.3),
     "PAPILLARY": MrTissue(**_MUSCLE, pool="myocardium", blood=0.9, cine=0.38),
     "RV_WALL": MrTissue(**_MUSCLE, pool="myocardium", blood=0.9, cine=0.32),
