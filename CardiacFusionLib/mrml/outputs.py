@@ -19,6 +19,7 @@ from CardiacFusionLib.report.content import CaseContent
 VIEW_NAMES = ("short_axis", "long_axis_vertical", "long_axis_horizontal", "surface_3d", "bullseye")
 BACKENDS = ("vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow")
 TIMEOUT_S = 600.0
+_TOO_LONG = "it took longer than"
 GL_HINT = "install libegl1, libegl-mesa0, libgl1-mesa-dri and libosmesa6, or run 'cardiacfusion doctor'"
 
 
@@ -85,8 +86,8 @@ def write_scene_and_views(
                     log(f"{part['part']}: {part['seconds']} s")
                 if "rss_mb" in part:
                     rss = float(str(part["rss_mb"]))
-            if reason is None:
-                break
+            if reason is None or reason.startswith(_TOO_LONG):
+                break  # another backend would not be faster
             log(f"{backend}: {reason}")
     made = tuple(view for view in views if view.is_file())
     if reason is not None:
@@ -105,7 +106,7 @@ def _run(command: list[str], timeout_s: float) -> tuple[list[dict[str, object]],
         output, errors, code = ended.stdout, ended.stderr, ended.returncode
     except subprocess.TimeoutExpired as late:
         output = late.stdout.decode(errors="replace") if isinstance(late.stdout, bytes) else late.stdout or ""
-        return _parts(output), f"it took longer than {timeout_s:.0f} s"
+        return _parts(output), f"{_TOO_LONG} {timeout_s:.0f} s"
     parts = _parts(output)
     if code == 0:
         return parts, None
