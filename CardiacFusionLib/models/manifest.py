@@ -78,6 +78,7 @@ def write_weights(entry: ModelEntry, state: Mapping[str, Tensor], folder: Path) 
     path = folder / entry.file
     temporary = path.with_suffix(".part")
     save_file(half, temporary)
+    temporary.chmod(0o644)  # safetensors writes for the owner alone
     temporary.replace(path)
     entry = replace(entry, sha256=file_sha256(path))
     manifest = folder / "manifest.json"

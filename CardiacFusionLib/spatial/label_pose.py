@@ -32,6 +32,7 @@ class _Parts:
     annulus: NDArray[np.float64]  # cavity surface towards the left atrium; may be empty
     atrium: NDArray[np.float64]
     right: NDArray[np.float64]
+    up: NDArray[np.float64]  # from the middle of the wall to that of the cavity: the wall closes the apex
 
 
 def geometric_pose(labels: Volume) -> HeartPose:
@@ -79,7 +80,9 @@ def _parts(labels: Volume) -> _Parts:
             annulus = annulus + ((sides[0] + sides[1]) / 2 - annulus.mean(0))
     else:
         annulus = np.zeros((0, 3))
-    return _Parts(_points(labels, ventricle), annulus, _points(labels, atrium), _points(labels, right))
+    points = _points(labels, ventricle)
+    up = _points(labels, cavity).mean(axis=0) - points.mean(axis=0) if cavity.any() else np.zeros(3)
+    return _Parts(points, annulus, _points(labels, atrium), _points(labels, right), up)
 
 
 def _axis(parts: _Parts) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -91,8 +94,8 @@ def _axis(parts: _Parts) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     else:
         _, _, rows = np.linalg.svd(parts.ventricle - centre, full_matrices=False)
         axis = rows[0]
-        towards = parts.atrium.mean(axis=0) if len(parts.atrium) else parts.right.mean(axis=0)
-        axis = axis * np.sign(axis @ (towards - centre) or 1.0)
+        towards = parts.atrium.mean(axis=0) - centre if len(parts.atrium) else parts.up
+        axis = axis * np.sign(axis @ towards or 1.0)
         heights = (parts.ventricle - centre) @ axis
         far = parts.ventricle[heights >= np.quantile(heights, 0.97)]
         base = far.mean(axis=0)

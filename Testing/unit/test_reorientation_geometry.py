@@ -1,0 +1,169 @@
+"""The heart's frame from labels alone, and the checks that guard it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from heart_phantom import ct_of, pose, volume
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from CardiacFusionLib.reorientation.chambers import fine_labels, keep_largest, lps_grid
+from CardiacFusionLib.reorientation.checks import agree, check_cut, check_heart, contrast_hu, covered_share
+from CardiacFusionLib.reorientation.refine import corrected, pose_cube, with_fitted_landmarks
+from CardiacFusionLib.spatial.errors import StageError
+from CardiacFusionLib.spatial.label_pose import geometric_pose
+from CardiacFusionLib.spatial.labels import Label
+from CardiacFusionLib.spatial.pose import HeartPose, axis_angle_deg, roll_angle_deg
+from CardiacFusionLib.spatial.quality import Level
+from CardiacFusionLib.spatial.volume import Volume
+
+angle = st.floats(-170, 170)
+
+
+@settings(max_examples=6, deadline=None)
+@given(angle, angle, angle)
+def test_the_frame_is_found_however_the_heart_lies(a: float, b: float, c: float) -> None:
+    truth = pose((a, b, c), (12.0, -40.0, 300.0))
+    found = geometric_pose(volume(truth, 4.0))
+    assert axis_angle_deg(truth, found) < 2.5
+    assert abs(roll_angle_deg(truth, found)) < 5.0
+    assert np.linalg.norm(found.to_lps(np.zeros(3)) - truth.to_lps(np.zeros(3))) < 3.0
+
+
+def test_the_rv_lies_on_the_septal_side_and_the_anterior_insertion_is_anterior() -> None:
+    found = geometric_pose(volume(pose((40, -30, 20))))
+    points = {name: found.to_heart(p) for name, p in found.landmarks.items()}
+    assert points["rv_insertion_anterior"][0] < -10
+    assert points["rv_insertion_anterior"][1] < -10 < 10 < points["rv_insertion_inferior"][1]
+    assert points["apex"][2] < 0 < points["base"][2]
+
+
+def test_without_an_atrium_the_frame_stands_on_the_cavity_and_is_trusted_less() -> None:
+    truth = pose((40, -30, 20))
+    labels = volume(truth, 4.0)
+    array = labels.array.copy()
+    array[array == Label.LEFT_ATRIUM] = 0
+    found = geometric_pose(labels.with_array(array))
+    assert axis_angle_deg(truth, found) < 8.0
+    assert found.confidence < geometric_pose(labels).confidence
+
+
+@pytest.mark.parametrize(("gone", "reason"), [("LV_CAVITY", "left ventricle"), ("RV_CAVITY", "right ventricle")])
+def test_without_a_ventricle_there_is_no_frame(gone: str, reason: str) -> None:
+    labels = volume(pose((0, 0, 0)))
+    array = labels.array.copy()
+    array[array == Label[gone]] = 0
+    if gone == "LV_CAVITY":
+        array[array == Label.MYOCARDIUM] = 0
+    with pytest.raises(StageError, match=reason):
+        geometric_pose(labels.with_array(array))
+
+
+def test_fitted_landmarks_give_exactly_the_frame_they_were_fitted_to() -> None:
+    truth = pose((40, -30, 20))
+    turned = HeartPose(corrected(truth, pose((5, -4, 8)).lps_to_heart[:3, :3], np.array([3.0, -2.0, 4.0])))
+    fitted = with_fitted_landmarks(turned, truth)
+    again = HeartPose.from_landmarks(fitted.landmarks)
+    np.testing.assert_allclose(again.lps_to_heart, turned.lps_to_heart, atol=1e-9)
+
+
+def test_the_pose_network_sees_the_heart_upright() -> None:
+    truth = pose((40, -30, 20))
+    labels = volume(truth, 4.0)
+    sharp = np.stack([(labels.array == label).astype(np.float32) for label in Label])
+    seen = pose_cube(sharp, labels.lps_to_index, truth, 20, 8.0)
+    assert seen.shape == (7, 20, 20, 20)
+    z, y, x = np.meshgrid(*(np.arange(20) - 9.5,) * 3, indexing="ij")
+    right, atrium = seen[Label.RV_CAVITY - 1], seen[Label.LEFT_ATRIUM - 1]
+    assert (right * x).sum() < 0 < (atrium * z).sum()
+
+
+def test_agreement_is_judged_by_axis_roll_and_place() -> None:
+    anchor = pose((40, -30, 20))
+    assert agree(anchor, anchor)[0]
+    for turn, shift in (((20, 0, 0), 0.0), ((0, 0, 30), 0.0), ((0, 0, 0), 20.0)):
+        moved = HeartPose(corrected(anchor, pose(turn).lps_to_heart[:3, :3], np.array([0.0, shift, 0.0])))
+        same, words = agree(moved, anchor)
+        assert not same
+        assert "degrees" in words
+
+
+def test_a_good_heart_raises_no_flag() -> None:
+    labels = volume(pose((40, -30, 20)))
+    ct = ct_of(labels)
+    assert check_heart(ct, labels).level is Level.GOOD
+    assert check_cut(labels, ct).level is Level.GOOD
+    assert contrast_hu(ct.array, labels.array) == pytest.approx(310, abs=15)
+    assert covered_share(labels.array) > 0.94
+
+
+def test_a_ct_without_contrast_is_refused_with_the_reason() -> None:
+    labels = volume(pose((40, -30, 20)))
+    plain = labels.with_array(np.full(labels.array.shape, 45, np.float32))
+    with pytest.raises(StageError, match="contrast"):
+        check_heart(plain, labels)
+
+
+def test_a_thing_too_small_to_be_a_heart_is_refused() -> None:
+    labels = volume(pose((40, -30, 20)))
+    small = Volume(labels.array, (1.0,) * 3, labels.origin_mm, labels.direction)
+    with pytest.raises(StageError, match="left ventricle"):
+        check_heart(ct_of(small), small)
+
+
+def test_weak_contrast_an_open_wall_and_a_missing_atrium_are_told() -> None:
+    labels = volume(pose((40, -30, 20)))
+    ct = ct_of(labels)
+    dim = ct.with_array((ct.array * 0.3).astype(np.float32))
+    assert {flag.name for flag in check_heart(dim, labels).flags} == {"weak_contrast"}
+    array = labels.array.copy()
+    array[array == Label.LEFT_ATRIUM] = 0
+    rng = np.random.default_rng(0)
+    array[(array == Label.MYOCARDIUM) & (rng.random(array.shape) < 0.4)] = 0
+    names = {flag.name for flag in check_heart(ct, labels.with_array(array)).flags}
+    assert {"open_wall", "no_atrium"} <= names
+
+
+def test_a_ventricle_cut_by_the_scan_is_told() -> None:
+    labels = volume(pose((40, -30, 20)))
+    ct = ct_of(labels)
+    columns = np.flatnonzero((labels.array == Label.LV_CAVITY).any(axis=(0, 1)))
+    middle = int(columns.mean())
+    cut = Volume(ct.array[:, :, :middle], ct.spacing_mm, ct.origin_mm, ct.direction)
+    assert [flag.name for flag in check_cut(labels, cut).flags] == ["heart_cut"]
+
+
+@settings(max_examples=20, deadline=None)
+@given(angle, angle, angle)
+def test_the_lps_grid_covers_the_ct_however_its_axes_run(a: float, b: float, c: float) -> None:
+    direction = pose((a, b, c)).lps_to_heart[:3, :3].T
+    ct = Volume(np.zeros((9, 12, 15), np.float32), (3.0, 2.0, 4.0), (5.0, -7.0, 100.0), direction)
+    grid = lps_grid(ct, 4.0)
+    np.testing.assert_array_equal(grid.direction, np.eye(3))
+    corners = np.array([[x, y, z] for x in (0, 14) for y in (0, 11) for z in (0, 8)], float)
+    index = (ct.index_to_lps[:3, :3] @ corners.T).T + ct.index_to_lps[:3, 3]
+    index = index @ grid.lps_to_index[:3, :3].T + grid.lps_to_index[:3, 3]
+    assert (index >= -1e-9).all()
+    assert (index <= np.array(grid.size) - 1 + 1e-9).all()
+
+
+def test_finer_labels_lie_where_the_coarse_ones_lay() -> None:
+    labels = volume(pose((40, -30, 20)), 4.0)
+    sharp = np.stack([(labels.array == label).astype(np.float32) for label in Label])
+    fine = fine_labels(sharp, labels)
+    assert fine.spacing_mm == (2.0,) * 3
+    for label in (Label.LV_CAVITY, Label.RV_CAVITY):
+        middles = []
+        for v in (labels, fine):
+            index = np.argwhere(v.array == label)[:, ::-1].mean(axis=0)
+            middles.append(v.index_to_lps[:3, :3] @ index + v.index_to_lps[:3, 3])
+        np.testing.assert_allclose(*middles, atol=0.5)
+
+
+def test_islands_of_a_label_are_dropped() -> None:
+    array = np.zeros((12, 12, 12), np.uint8)
+    array[:5, :5, :5] = Label.RV_CAVITY
+    array[9, 9, 9] = Label.RV_CAVITY
+    assert keep_largest(array)[9, 9, 9] == 0
+    assert (keep_largest(array)[:5, :5, :5] == Label.RV_CAVITY).all()
