@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,20 @@ class SearchRegion:
     labels: NDArray[np.uint8]  # (z, y, x) on the crop's grid, nearest voxel of the walls' labels
     mask: NDArray[np.bool_]
     blood: Blood
+
+
+def distance_mm(mask: NDArray[np.bool_], sampling_zyx_mm: Sequence[float]) -> NDArray[np.float32]:
+    """Signed distance (z, y, x) to the mask's border voxels: positive outside, zero or negative inside.
+
+    Maurer's algorithm (SimpleITK), several times faster than scipy's. Everywhere far away where the mask is empty.
+    """
+    import SimpleITK as sitk
+
+    if not mask.any():
+        return np.full(mask.shape, 1e3, np.float32)
+    image = sitk.GetImageFromArray(mask.astype(np.uint8))
+    image.SetSpacing([float(s) for s in sampling_zyx_mm[::-1]])
+    return np.asarray(sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(image, False, False, True)), np.float32)
 
 
 def labels_on(ct: Volume, labels: Volume) -> NDArray[np.uint8]:
@@ -104,14 +119,14 @@ def search_mask(labels: NDArray[np.uint8], spacing_zyx_mm: tuple[float, float, f
     step = tuple(max(1, round(1.0 / s)) for s in spacing_zyx_mm)
     coarse = labels[:: step[0], :: step[1], :: step[2]]
     sampling = [s * k for s, k in zip(spacing_zyx_mm, step)]
-    outside = ndimage.distance_transform_edt(coarse == 0, sampling=sampling)
-    inside = ndimage.distance_transform_edt(coarse > 0, sampling=sampling)
+    outside = distance_mm(coarse > 0, sampling)
+    inside = float(np.mean(sampling)) - outside
     cavity = np.isin(coarse, [int(c) for c in CAVITIES])
     wall = coarse == Label.MYOCARDIUM
     allowed = (outside <= REACH_MM) & ~cavity & ~wall
     allowed |= cavity & (inside <= DEPTH_CAVITY_MM)
     # between two touching chambers the outline has no "outside": the groove is where cavity meets another structure
-    edge = ndimage.distance_transform_edt(cavity, sampling=sampling)
+    edge = float(np.mean(sampling)) - distance_mm(cavity, sampling)
     allowed |= cavity & (edge <= DEPTH_CAVITY_MM) & (inside <= 3.0 * DEPTH_CAVITY_MM)
     allowed |= wall & (inside <= DEPTH_MYOCARDIUM_MM)
     full = np.repeat(np.repeat(np.repeat(allowed, step[0], 0), step[1], 1), step[2], 2)

@@ -18,10 +18,12 @@ from CardiacFusionLib.spatial.aha import insertion_angle_deg
 from CardiacFusionLib.spatial.pose import HeartPose
 
 Nodes = NDArray[np.intp]
+Points = NDArray[np.float64]
 
 GROOVE_DEG = 26.0  # half width of an interventricular groove seen from the long axis
 AV_LEVEL = 0.74  # an artery in the AV groove keeps above this share of the long axis
-MIN_CORRIDOR_MM = {"LAD": 22.0, "LCx": 12.0, "RCA": 22.0, "PDA": 14.0, "PLB": 12.0}
+MIN_CORRIDOR_MM = {"LAD": 12.0, "LCx": 10.0, "RCA": 16.0, "PDA": 14.0, "PLB": 12.0}
+FACING_MM = 10.0  # an ostium this far to one side of the root's middle is surely of that side
 PDA_TOP_LEVEL = 0.88  # the PDA starts below the AV groove
 PLB_TOP_LEVEL = 0.9
 MIN_SIDE_MM = 9.0
@@ -93,6 +95,7 @@ def _common(a: Nodes, b: Nodes) -> int:
 class _Naming:
     tree: PathTree
     place: Place
+    facing_mm: NDArray[np.float64]  # heart x of each point against the middle of the aortic root
 
     def __post_init__(self) -> None:
         p = self.place
@@ -100,12 +103,12 @@ class _Naming:
         self.ways = {int(leaf): self.tree.way(int(leaf)) for leaf in self.tree.leaves}
         apical = p.level < 0.12  # angles mean little at the tip
         groove = np.abs(p.from_anterior_deg) < GROOVE_DEG
-        wall = p.level < 1.02
+        wall = p.level < 1.12
         in_av = p.level > AV_LEVEL
         right = (p.from_anterior_deg > 12.0) & (p.from_anterior_deg < p.septum_deg + 30.0)
         self.corridor = {
             "LAD": (groove & wall) | apical,
-            "LCx": p.on_free_wall & (p.from_anterior_deg < -20.0) & in_av | (p.on_free_wall & in_av & ~groove),
+            "LCx": p.on_free_wall & in_av & ~groove,
             "RCA": right & in_av,
             "PDA": (np.abs(p.from_inferior_deg) < GROOVE_DEG) & (p.level < 0.9) & ~apical,
             "PLB": (p.from_inferior_deg > 6.0) & (p.from_inferior_deg < 80.0) & (p.level < 0.93) & ~apical,
@@ -116,6 +119,14 @@ class _Naming:
 
     def length(self, nodes: Nodes) -> float:
         return float(self.step[nodes].sum())
+
+    def is_left(self, root: int) -> bool:
+        """Does the tree of this ostium belong to the left coronary artery? From where it faces and where it runs."""
+        nodes = np.unique(np.concatenate([w for w in self.ways.values() if int(w[0]) == root]))
+        left, right = self.inside("LAD", nodes) + self.inside("LCx", nodes), self.inside("RCA", nodes)
+        course = (left - right) / max(left + right, 20.0)
+        side = float(np.clip(self.facing_mm[root] / FACING_MM, -1.0, 1.0))
+        return course + 0.8 * side > 0
 
     def best(self, corridor: str, leaves: list[int], after: Nodes | None = None, strict: float = 0.5) -> int | None:
         """The leaf whose way runs longest in a corridor; what lies outside (beyond ``after``) counts against it."""
@@ -132,11 +143,15 @@ class _Naming:
         return max(good)[2] if good else None
 
 
-def name_branches(tree: PathTree, pose: HeartPose) -> tuple[list[NamedPath], str]:
-    """Named branches, parents before children, and the dominance ("right", "left", "co-dominant", "unknown")."""
+def name_branches(tree: PathTree, pose: HeartPose, root_centre_mm: Points) -> tuple[list[NamedPath], str]:
+    """Named branches, parents before children, and the dominance ("right", "left", "co-dominant", "unknown").
+
+    ``root_centre_mm`` (3,): middle of the aortic root, LPS.
+    """
     if not len(tree.points_mm):
         return [], "unknown"
-    work = _Naming(tree, place_of(tree.points_mm, pose))
+    facing = pose.to_heart(tree.points_mm)[:, 0] - float(pose.to_heart(root_centre_mm)[0])
+    work = _Naming(tree, place_of(tree.points_mm, pose), facing)
     named = _left(work) + _right(work)
     named = _inferior(work, named)
     named += _sides(work, named)
@@ -144,7 +159,7 @@ def name_branches(tree: PathTree, pose: HeartPose) -> tuple[list[NamedPath], str
 
 
 def _left(work: _Naming) -> list[NamedPath]:
-    leaves = list(work.ways)
+    leaves = [leaf for leaf, way in work.ways.items() if work.is_left(int(way[0]))]
     lad = work.best("LAD", leaves)
     # an LCx way must leave the LAD's way: a diagonal's start also lies high on the free wall
     lcx = work.best("LCx", [leaf for leaf in leaves if leaf != lad], None if lad is None else work.ways[lad])
@@ -163,12 +178,7 @@ def _left(work: _Naming) -> list[NamedPath]:
 
 
 def _right(work: _Naming) -> list[NamedPath]:
-    taken = {int(work.ways[leaf][0]) for leaf in work.ways}
-    left_roots = set()
-    for path in _left(work):
-        if path.parent is None:
-            left_roots.add(int(path.nodes[0]))
-    leaves = [leaf for leaf in work.ways if int(work.ways[leaf][0]) in taken - left_roots]
+    leaves = [leaf for leaf, way in work.ways.items() if not work.is_left(int(way[0]))]
     rca = work.best("RCA", leaves, strict=0.15)
     return [] if rca is None else [NamedPath("RCA", None, work.ways[rca])]
 

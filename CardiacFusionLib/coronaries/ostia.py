@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from CardiacFusionLib.coronaries.lumen import distance_mm
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import apply
 from CardiacFusionLib.spatial.volume import Volume
@@ -37,11 +38,12 @@ def find_root(volume: Volume, labels: NDArray[np.uint8]) -> AorticRoot | None:
     ventricle = np.isin(coarse, (int(Label.LV_CAVITY), int(Label.MYOCARDIUM)))
     if not aorta.any() or not ventricle.any():
         return None
-    near = ndimage.distance_transform_edt(~ventricle, sampling=sampling)
+    near = distance_mm(ventricle, sampling)
     parts, count = ndimage.label(aorta)
     # the ascending aorta is the part that comes nearest the LV; the descending one passes behind the atrium
-    nearest = ndimage.minimum(near, parts, range(1, count + 1))
-    sizes = ndimage.sum_labels(aorta, parts, range(1, count + 1)) * float(np.prod(sampling)) / 1000.0
+    inside, owner = near[aorta], parts[aorta]
+    nearest = [float(inside[owner == k].min()) for k in range(1, count + 1)]
+    sizes = np.bincount(owner, minlength=count + 1)[1:] * float(np.prod(sampling)) / 1000.0
     fitting = [i for i in range(count) if sizes[i] >= MIN_ROOT_ML]
     if not fitting:
         return None
@@ -62,8 +64,7 @@ def find_root(volume: Volume, labels: NDArray[np.uint8]) -> AorticRoot | None:
     in_zone = np.linalg.norm(points - annulus, axis=1) <= ZONE_MM
     root = np.zeros_like(aorta)
     root[tuple(np.argwhere(aorta)[in_zone].T)] = True
-    skin_mm = ndimage.distance_transform_edt(aorta, sampling=sampling)
-    skin = root & (skin_mm <= 1.5 * max(sampling))
+    skin = root & (distance_mm(aorta, sampling) >= -0.6 * max(sampling))
     full = np.zeros(labels.shape, bool)
     full[:: step[0], :: step[1], :: step[2]] = skin
     return AorticRoot(annulus, points[in_zone].mean(axis=0), full)

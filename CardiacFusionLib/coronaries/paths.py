@@ -16,16 +16,19 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage.graph import MCP_Geometric
 
+from CardiacFusionLib.coronaries.lumen import distance_mm
 from CardiacFusionLib.spatial.pose import apply
 from CardiacFusionLib.spatial.volume import Volume
 
 SEARCH_SPACING_MM = 0.8  # topology is searched on a grid of about this spacing; centrelines are refined afterwards
-TUBE = 0.10  # vesselness (share of contrast) of a surely tubular voxel; a wide tube gives 0.2-0.3, a thin one 0.12
-FAINT = 0.05  # below this a voxel counts as gap
+TUBE_RANGE = (0.05, 0.12)  # vesselness (share of contrast) that makes a voxel tubular; a wide tube gives 0.2-0.3
+FAINT_SHARE = 0.5  # below this share of it a voxel counts as gap
 COST_FLOOR = 0.03  # a way through no tube costs 1/COST_FLOOR times one along a perfect tube
-MAX_GAP_MM = 7.0
+MAX_GAP_MM = 7.0  # bridged without more ado
+LONG_GAP_MM = 18.0  # a tight stenosis blurs away over up to its whole length; bridged where much vessel follows
+FOLLOWING_MM = 18.0  # ... namely this much
 MIN_BRANCH_MM = 9.0  # twice the diameter of a large coronary artery: shorter spurs are lumen roughness
-MIN_SUPPORT = 0.72  # share of a new branch's length that must be tube
+MIN_SUPPORT = 0.65  # share of a new branch's length that must be tube
 COVER_MM = 2.6  # candidates this near an accepted path belong to it
 MIN_COMPONENT_MM3 = 12.0
 
@@ -106,7 +109,7 @@ def _grow(
     place = {int(v): i for i, v in enumerate(node)}
     n = len(node)
     parent, length, run, worst = np.full(n, -1, np.intp), np.zeros(n), np.zeros(n), np.zeros(n)
-    faint = support.ravel()[node] < FAINT / TUBE
+    faint = support.ravel()[node] < FAINT_SHARE
     moves = back[node]
     for i in range(n):
         if moves[i] < 0:
@@ -117,16 +120,17 @@ def _grow(
         length[i] = length[p] + step
         run[i] = run[p] + step if faint[i] else 0.0
         worst[i] = max(worst[p], run[i])
-    return _Forest(node, parent, length, faint, worst <= MAX_GAP_MM)
+    return _Forest(node, parent, length, faint, worst <= LONG_GAP_MM)
 
 
 def grow_tree(
-    volume: Volume, tubes: NDArray[np.float32], mask: NDArray[np.bool_], starts: NDArray[np.bool_]
+    volume: Volume, tubes: NDArray[np.float32], mask: NDArray[np.bool_], starts: NDArray[np.bool_], tube: float
 ) -> PathTree:
     """The tree of tubes that hangs on ``starts``.
 
     ``tubes``: vesselness (z, y, x) on the grid of ``volume``; ``mask``: where ways may run; ``starts``: the skin of the
-    aortic root. Returns an empty tree where nothing tubular is connected.
+    aortic root; ``tube``: vesselness from which a voxel is tubular (``tube_level``). Returns an empty tree where
+    nothing tubular is connected.
     """
     spacing = volume.spacing_mm[::-1]
     factors = tuple(max(1, int(SEARCH_SPACING_MM / s + 1e-6)) for s in spacing)
@@ -134,8 +138,8 @@ def grow_tree(
     field = pooled(tubes, (factors[0], factors[1], factors[2]))
     open_ = pooled(mask.astype(np.float32), (factors[0], factors[1], factors[2])) > 0
     begin = pooled(starts.astype(np.float32), (factors[0], factors[1], factors[2])) > 0
-    support = np.where(open_ | begin, np.clip(field / TUBE, 0.0, 1.0), -1.0).astype(np.float32)
-    sure = (field >= TUBE) & open_
+    support = np.where(open_ | begin, np.clip(field / tube, 0.0, 1.0), -1.0).astype(np.float32)
+    sure = (field >= tube) & open_
     parts, count = ndimage.label(sure, structure=np.ones((3, 3, 3)))
     if not count or not begin.any():
         return _empty()
@@ -144,10 +148,34 @@ def grow_tree(
     keep[0] = False
     candidates = np.flatnonzero(keep[parts].ravel())
     # only the surroundings of tubes need be open: fat farther away than a bridge leads nowhere
-    near = ndimage.distance_transform_edt(~keep[parts], sampling=sampling) <= MAX_GAP_MM / 2 + 1.0
+    near = distance_mm(keep[parts], sampling) <= LONG_GAP_MM / 2 + 1.0
     support[~near & ~begin] = -1.0
     forest = _grow(support, np.argwhere(begin), candidates, sampling)
     return _take_ends(forest, support, candidates, volume, factors, sampling)
+
+
+def _is_branch(forest: _Forest, new: list[int], joint: int) -> bool:
+    """Is the new stretch (from its end back to ``joint``, -1 at the root) long enough and tube enough?"""
+    if forest.length[new[0]] - (forest.length[joint] if joint >= 0 else 0.0) < MIN_BRANCH_MM:
+        return False
+    way = np.asarray(new[::-1])
+    before = np.where(forest.parent[way] >= 0, forest.length[forest.parent[way]], forest.length[way])
+    step = forest.length[way] - before
+    gap = forest.gap[way]
+    run, following = 0.0, float(step[~gap].sum())
+    for k in range(len(way)):
+        run = run + step[k] if gap[k] else 0.0
+        following -= 0.0 if gap[k] else step[k]
+        if run > LONG_GAP_MM or (run > MAX_GAP_MM and following < FOLLOWING_MM):
+            return False
+    return float(step[~gap].sum()) >= MIN_SUPPORT * float(step.sum())
+
+
+def tube_level(noise: NDArray[np.float32]) -> float:
+    """Vesselness from which a voxel counts as tubular, from the vesselness that plain blood shows by noise alone."""
+    if len(noise) < 200:
+        return TUBE_RANGE[1]
+    return float(np.clip(1.6 * np.quantile(noise, 0.99), *TUBE_RANGE))
 
 
 def _take_ends(
@@ -173,9 +201,7 @@ def _take_ends(
         while forest.parent[new[-1]] >= 0 and not in_tree[forest.parent[new[-1]]]:
             new.append(int(forest.parent[new[-1]]))
         joint = forest.parent[new[-1]]
-        grown = forest.length[new[0]] - (forest.length[joint] if joint >= 0 else 0.0)
-        supported = 1.0 - float(forest.gap[new].mean())
-        good = grown >= MIN_BRANCH_MM and supported >= MIN_SUPPORT
+        good = _is_branch(forest, new, int(joint))
         # a rejected end takes its own neighbourhood with it, an accepted one all along its way
         covered = neighbours.query_ball_point(position[new if good else new[:1]], COVER_MM)
         for found in covered:

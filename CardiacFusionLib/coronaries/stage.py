@@ -8,14 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from CardiacFusionLib.coronaries.lumen import MIN_CONTRAST_HU, Blood, SearchRegion, search_region
+from CardiacFusionLib.coronaries.lumen import MIN_CONTRAST_HU, Blood, SearchRegion, distance_mm, search_region
 from CardiacFusionLib.coronaries.naming import NamedPath, name_branches
 from CardiacFusionLib.coronaries.ostia import find_root
-from CardiacFusionLib.coronaries.paths import PathTree, grow_tree
+from CardiacFusionLib.coronaries.paths import PathTree, grow_tree, tube_level
 from CardiacFusionLib.coronaries.radius import Profile, centred, measured
 from CardiacFusionLib.coronaries.stenosis import find_stenoses
 from CardiacFusionLib.coronaries.vesselness import vesselness
 from CardiacFusionLib.spatial.errors import BadInputError
+from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import LANDMARK_NAMES, HeartPose
 from CardiacFusionLib.spatial.quality import Flag, Level, Quality
 from CardiacFusionLib.spatial.tree import MAIN_BRANCHES, Branch, CoronaryTree, Stenosis
@@ -26,6 +27,7 @@ STAGE = "coronaries"
 FINE_SPACING_MM = 0.7  # SCCT 2022: coronary CT is reconstructed at <= 0.6 mm; above, small branches blur away
 MAX_SPACING_MM = 2.0  # a 3 mm artery is then one and a half voxels wide: nothing can be measured
 GAP_SHARE_DOUBT = 0.2
+NOISE_DEPTH_MM = 4.5  # this deep in a chamber its edge casts no vesselness
 
 Progress = Callable[[float, str], None]
 
@@ -65,9 +67,10 @@ def extract(ct: Volume, walls: CtWalls, pose: HeartPose, progress: Progress | No
         )
     tubes = _tubes(region, lambda f: tell(0.05 + 0.45 * f, "looking for vessels"))
     tell(0.5, "joining vessels to a tree")
-    ways = grow_tree(region.ct, tubes, region.mask, root.surface)
+    level = tube_level(_tubes_of_noise(region))
+    ways = grow_tree(region.ct, tubes, region.mask, root.surface, level)
     tell(0.75, "naming branches")
-    named, dominance = name_branches(ways, pose)
+    named, dominance = name_branches(ways, pose, root.centre_mm)
     found = _measure(ways, named, region.ct, tubes, region.blood)
     tell(0.95, "judging the tree")
     quality = _judge(ct, region.blood, found, len(ways.points_mm) > 0, dominance)
@@ -84,6 +87,24 @@ def _tubes(region: SearchRegion, tell: Callable[[float], None]) -> NDArray[np.fl
         clip_hu=(-120.0, blood.hu + 100.0),
         progress=tell,
     )
+
+
+def _tubes_of_noise(region: SearchRegion) -> NDArray[np.float32]:
+    """Vesselness (n,) well inside the aorta and the LV cavity, where there is no vessel: what noise alone makes."""
+    sampling = region.ct.spacing_mm[::-1]
+    deep = np.zeros(region.labels.shape, bool)
+    for chamber in (Label.AORTA, Label.LEFT_ATRIUM):
+        deep |= distance_mm(region.labels == chamber, sampling) <= -NOISE_DEPTH_MM
+    if not deep.any():
+        return np.zeros(0, np.float32)
+    box = tuple(
+        slice(max(0, int(w.min()) - 8), int(w.max()) + 9)
+        for w in (np.flatnonzero(deep.any(axis=a)) for a in ((1, 2), (0, 2), (0, 1)))
+    )
+    part = vesselness(
+        region.ct.array[box], sampling, deep[box], region.blood.contrast_hu, clip_hu=(-120.0, region.blood.hu + 100.0)
+    )
+    return part[deep[box]]
 
 
 def _measure(ways: PathTree, named: list[NamedPath], ct: Volume, tubes: NDArray[np.float32], blood: Blood) -> _Found:
