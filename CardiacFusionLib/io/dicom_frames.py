@@ -71,6 +71,15 @@ def is_dicom(path: Path) -> bool:
         return False
 
 
+def comment_says(path: Path, word: str) -> bool:
+    """Whether the image comment of a DICOM file holds ``word``, in upper or lower case."""
+    try:
+        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["ImageComments"])
+    except (InvalidDicomError, OSError, EOFError, ValueError):
+        return False
+    return word.lower() in str(dataset.get("ImageComments", "")).lower()
+
+
 def _seconds(value: Any) -> float | None:
     """A DICOM DT or TM value as seconds; None where it is empty or malformed."""
     text = str(value or "").strip()

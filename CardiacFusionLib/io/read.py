@@ -8,7 +8,7 @@ import numpy as np
 
 from CardiacFusionLib.io.checks import check_ct
 from CardiacFusionLib.io.dicom_ct import read_dicom_ct
-from CardiacFusionLib.io.dicom_frames import is_dicom
+from CardiacFusionLib.io.dicom_frames import comment_says, dicom_files, is_dicom
 from CardiacFusionLib.io.dicom_perfusion import read_dicom_perfusion
 from CardiacFusionLib.io.image_file import NIFTI, has_suffix, read_volume
 from CardiacFusionLib.io.series_file import SEQ_NRRD, read_nifti_series, read_seq_nrrd, series_info
@@ -16,6 +16,8 @@ from CardiacFusionLib.io.series_json import SeriesInfo
 from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.spatial.series import Series
 from CardiacFusionLib.spatial.volume import Volume
+
+_TRUTH = "truth.json"  # what is known of a digital twin because it was made
 
 
 def _existing(path: Path | str) -> Path:
@@ -77,3 +79,20 @@ def read_series_info(path: Path | str) -> SeriesInfo:
     if path.is_dir() or is_dicom(path):
         raise BadInputError(f"{path.name} is DICOM and has no sidecar; read the series itself.")
     return series_info(path)
+
+
+def is_synthetic(path: Path | str) -> bool:
+    """Whether an examination says of itself that it is synthetic.
+
+    A series file by the key "synthetic" of its sidecar; DICOM by the word in the image comment of its first file; any
+    image file by the ``truth.json`` of a digital twin that lies beside it.
+    """
+    path = _existing(path)
+    if path.is_dir() or is_dicom(path):
+        return comment_says(path if path.is_file() else dicom_files(path)[0], "synthetic")
+    if (path.parent / _TRUTH).is_file():
+        return True
+    try:
+        return bool(series_info(path).extra.get("synthetic", False))
+    except BadInputError:
+        return False

@@ -13,7 +13,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 from test_io_bad_ct import refused
 
-from CardiacFusionLib.io.read import read_perfusion, read_series_info
+from CardiacFusionLib.io.read import is_synthetic, read_perfusion, read_series_info
 from CardiacFusionLib.io.write import write_dicom_ct, write_dicom_perfusion, write_series, write_volume
 from CardiacFusionLib.spatial.series import Series, SlicePose
 from CardiacFusionLib.spatial.volume import Volume
@@ -315,3 +315,19 @@ def test_no_patient_is_named_in_what_is_written(folder: Path) -> None:
         dataset = pydicom.dcmread(path)
         assert (dataset.PatientName, dataset.PatientBirthDate) == ("Anonymous", "")
         assert dataset.PatientIdentityRemoved == "YES"
+
+
+def test_a_synthetic_examination_says_so_in_every_form(tmp_path: Path) -> None:
+    write_series(first_pass(), tmp_path / "a.nii.gz", {"synthetic": True})
+    write_series(first_pass(), tmp_path / "b.seq.nrrd", {"synthetic": True})
+    write_series(first_pass(), tmp_path / "c.seq.nrrd")
+    write_dicom_perfusion(first_pass(), tmp_path / "d", comment="SYNTHETIC digital twin")
+    write_dicom_perfusion(first_pass(), tmp_path / "e", enhanced=True)
+    volume = Volume(np.zeros((3, 4, 5), np.int16), (1, 1, 1), (0, 0, 0), np.eye(3))
+    write_volume(volume, tmp_path / "f.nrrd")
+    (tmp_path / "twin").mkdir()
+    write_volume(volume, tmp_path / "twin" / "ct.nrrd")
+    (tmp_path / "twin" / "truth.json").write_text("{}")
+    said = [is_synthetic(tmp_path / name) for name in ("a.nii.gz", "b.seq.nrrd", "d", "twin/ct.nrrd")]
+    silent = [is_synthetic(tmp_path / name) for name in ("c.seq.nrrd", "e", "f.nrrd")]
+    assert said == [True] * 4 and silent == [False] * 3
