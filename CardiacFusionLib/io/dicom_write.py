@@ -26,8 +26,8 @@ def write_dicom_ct(volume: Volume, folder: Path | str, description: str = "CTCA"
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     stored = np.empty(volume.array.shape, np.int16)
-    for z, image in enumerate(volume.array):
-        stored[z] = np.clip(np.round(image.astype(np.float64) - _HU_OFFSET), -32768, 32767)
+    for z in range(len(stored)):
+        stored[z] = np.clip(np.round(volume.array[z].astype(np.float64) - _HU_OFFSET), -32768, 32767)
     root = digest([stored, volume.index_to_lps])
     normal = np.cross(volume.direction[:, 0], volume.direction[:, 1])
     for z in range(stored.shape[0]):
