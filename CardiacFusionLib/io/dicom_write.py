@@ -30,7 +30,7 @@ def write_dicom_ct(volume: Volume, folder: Path | str, description: str = "CTCA"
         stored[z] = np.clip(np.round(volume.array[z].astype(np.float64) - _HU_OFFSET), -32768, 32767)
     root = digest([stored, volume.index_to_lps])
     normal = np.cross(volume.direction[:, 0], volume.direction[:, 1])
-    for z in range(stored.shape[0]):
+    for z in range(len(stored)):
         origin = volume.index_to_lps[:3, 3] + z * volume.index_to_lps[:3, 2]
         obj = new_object(CTImageStorage, root, "ct", z + 1, "CT", description)
         obj.ImageType = ["DERIVED", "PRIMARY", "AXIAL"]
