@@ -65,20 +65,21 @@ def draw_bullseye(
 
 def _draw_tree(axes: Axes, tree: CoronaryTree, polar: PolarMap) -> None:
     """Branches over the disc, with a white halo so that they stand off every colour."""
+    from matplotlib.collections import LineCollection
+
     placed: list[tuple[float, float]] = []
     for branch in tree.branches:
         path = polar.plane(branch.points_mm)
         colour: Any = VESSEL_RGB.get(VESSEL_OF_BRANCH.get(branch.name) or "", (0.35, 0.35, 0.38))
         widths = 2.2 * np.clip(np.asarray(branch.radius_mm, dtype=float), 0.5, 2.0)
-        for index in range(len(path) - 1):
-            if np.hypot(*(path[index + 1] - path[index])) > 0.5:
-                continue  # the branch crosses the apex or leaves the disc: no line through the middle
-            step = path[index : index + 2]
-            axes.plot(*step.T, color="white", linewidth=widths[index] + 1.6, solid_capstyle="round", zorder=2.8)
-        for index in range(len(path) - 1):
-            if np.hypot(*(path[index + 1] - path[index])) <= 0.5:
-                step = path[index : index + 2]
-                axes.plot(*step.T, color=colour, linewidth=widths[index], solid_capstyle="round", zorder=3)
+        steps = np.stack([path[:-1], path[1:]], axis=1)
+        # a branch that crosses the apex or leaves the disc jumps in the plane: no line is drawn across
+        near = np.linalg.norm(path[1:] - path[:-1], axis=1) <= 0.5
+        for tone, extra, layer in (("white", 1.6, 2.8), (colour, 0.0, 3.0)):
+            lines = LineCollection(
+                list(steps[near]), colors=[tone], linewidths=widths[:-1][near] + extra, capstyle="round", zorder=layer
+            )
+            axes.add_collection(lines)
         if branch.length_mm > 15:
             place = _free_place(path, placed)
             placed.append(place)
@@ -90,7 +91,8 @@ def _draw_tree(axes: Axes, tree: CoronaryTree, polar: PolarMap) -> None:
         axes.plot(x, y, marker="D", markersize=8, color="#ffe14d", markeredgecolor="black", zorder=6)
         axes.annotate(
             f"{stenosis.diameter_percent:.0f} %", (x, y), xytext=(8, 6), textcoords="offset points", fontsize=9,
-            fontweight="bold", zorder=6, bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.85},
+            fontweight="bold", zorder=6,
+            bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.85},
         )  # fmt: skip
 
 

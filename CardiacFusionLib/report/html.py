@@ -199,9 +199,8 @@ def _disagreement(content: CaseContent) -> str | None:
     ]
     if not differ:
         return None
-    return (
-        f"The fixed AHA map and this patient's nearest branch disagree in {len(differ)} segments: {', '.join(differ)}."
-    )
+    count = f"{len(differ)} segment" + ("s" if len(differ) > 1 else "")
+    return f"The fixed AHA map and this patient's nearest branch disagree in {count}: {', '.join(differ)}."
 
 
 def _flags(content: CaseContent) -> list[dict[str, str]]:
