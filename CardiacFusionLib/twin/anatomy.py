@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -18,6 +19,7 @@ from CardiacFusionLib.twin.tissues import Tissue
 from CardiacFusionLib.twin.warp import SmoothWarp
 
 Array = NDArray[np.float64]
+Solid = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 Layer = tuple[Tissue, NDArray[np.intp] | None, NDArray[np.float32]]
 HEART_REACH_MM = 120.0
 FAR_MM = np.float32(12.0)
@@ -134,7 +136,7 @@ class Heart:
         return self._frame.to_heart(self.warp.to_space(material))
 
     def layers(self, points: NDArray[np.floating]) -> list[Layer]:
-        """Painted layers at flat heart-frame points (n, 3): tissue, indices it was evaluated at (None = all), distance."""
+        """Painted layers at flat heart-frame points (n, 3): tissue, indices evaluated (None = all), distance."""
         # columns in one piece: every formula reads one coordinate at a time
         p = np.asfortranarray(self.to_material(points))
         q = np.asfortranarray((p - self.shape.aortic.astype(np.float32)) @ self.shape.chest.astype(np.float32))
@@ -183,17 +185,17 @@ class Heart:
         Angle: as ``aha.insertion_angle_deg`` about the LV centre at the point's height. Level: 0 at the cavity's tip,
         1 at the mitral annulus, linear in z.
         """
-        points = np.asarray(points, float)
-        flat = points.reshape(-1, 3)
+        given = np.asarray(points, dtype=np.float64)
+        flat: Array = given.reshape(-1, 3)
         p = self.to_material(flat)
-        inner = chambers.lv_cavity_smooth(self.shape, p).astype(float)
-        outer = chambers.lv_outer_smooth(self.shape, p).astype(float)
+        inner = np.asarray(chambers.lv_cavity_smooth(self.shape, p), np.float64)
+        outer = np.asarray(chambers.lv_outer_smooth(self.shape, p), np.float64)
         depth = inner / np.maximum(inner - outer, 0.5)
         centred = flat.copy()
         centred[:, :2] -= self.lv_centre(flat[:, 2])
         tip, base = self._levels()
         level = (flat[:, 2] - tip) / (base - tip)
-        shape = points.shape[:-1]
+        shape = given.shape[:-1]
         return depth.reshape(shape), insertion_angle_deg(centred).reshape(shape), level.reshape(shape)
 
     def _ray(self, angle_deg: NDArray[np.floating], level: NDArray[np.floating]) -> tuple[Array, Array]:
@@ -231,10 +233,10 @@ class Heart:
         rv = self._march(origin, ray, lambda p: ventricles_outer(self.shape, p)[1], lv + 0.2, 90.0, only_if_inside=True)
         return (origin + np.maximum(lv, rv)[:, None] * ray).reshape(*shape, 3)
 
-    def _march(  # type: ignore[no-untyped-def]
-        self, origin: Array, ray: Array, distance, start: Array, reach: float, only_if_inside: bool = False
+    def _march(
+        self, origin: Array, ray: Array, distance: Solid, start: Array, reach: float, only_if_inside: bool = False
     ) -> Array:
-        """Radius of the last crossing from inside to outside on each ray within ``reach`` of ``start``, by bisection."""
+        """Radius where each ray last leaves the body within ``reach`` of ``start`` (bisection)."""
         steps = np.linspace(0, reach, 61)
         t = start[:, None] + steps
         points = origin[:, None] + t[..., None] * ray[:, None]

@@ -19,8 +19,11 @@ RIGHT_HEART = (
 
 @dataclass(frozen=True)
 class Appearance:
-    """HU per tissue ``hu`` (TISSUE_COUNT,) and strengths of the fields (HU): mixing of contrast in the right heart,
-    of contrast in the left heart, smooth shading everywhere, fine texture, lung vessels, muscle, aorta (dissection); ``streak`` (HU) of beam hardening from the caval vein."""
+    """HU per tissue ``hu`` (TISSUE_COUNT,) and how strong (HU) the fields are that make it uneven.
+
+    ``mixing``, ``left_mixing``: contrast and blood in the right and left heart; ``shading``: everywhere;
+    ``muscle_mixing``: the wall; ``aorta_mixing``: a dissected aorta; ``streak``: beam hardening about the caval vein.
+    """
 
     hu: NDArray[np.float32]
     mixing: float
@@ -84,7 +87,9 @@ class Appearance:
         hu[Tissue.SPINAL_CANAL] = rng.uniform(20, 45)
         hu[Tissue.HEPATIC_VEIN] = hu[Tissue.LIVER] + rng.uniform(-20, 50)
         return Appearance(
-            hu, float(right * (0.05, 0.22, 0.3)[int(style)] * rng.uniform(0.3, 1.5)), float(blood * rng.uniform(0, 0.04)),
+            hu,
+            float(right * (0.05, 0.22, 0.3)[int(style)] * rng.uniform(0.3, 1.5)),
+            float(blood * rng.uniform(0, 0.04)),
             float(rng.uniform(0, 14)), float(rng.uniform(2, 16)), float(rng.uniform(300, 1100)),
             float(muscle * rng.uniform(0, 0.12)), float((rng.random() < 0.06) * rng.uniform(0.2, 0.5) * blood),
             float((rng.random() < 0.4) * rng.uniform(10, 110)), float(rng.uniform(0, 2 * np.pi)),
@@ -134,7 +139,7 @@ def draw_fields(
     """The fields that :meth:`Appearance.fields_of` names plus "shading", on a grid (z, y, x)."""
     blobs = 0.7 * smooth_field(rng, shape, spacing, 32.0) + 0.7 * smooth_field(rng, shape, spacing, 14.0)
     fine = smooth_field(rng, shape, spacing, max(7.0, 1.5 * float(spacing.max())))
-    vessels = np.maximum(fine - 1.3, 0)
+    vessels = np.clip(fine - 1.3, 0, 1)  # no vessel of the lung outshines the heart
     return {
         "mixing": np.clip(blobs, -2.2, 2.2), "texture": fine, "vessels": vessels,
         "shading": smooth_field(rng, shape, spacing, 80.0),

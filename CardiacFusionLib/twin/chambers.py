@@ -144,10 +144,12 @@ def venous_paths(shape: Shape) -> dict[str, list[tuple[Array, Array]]]:
         "svc": [_vessel(shape, ra, [(0, 4, 12, 9), (-2, 5, 40, 9.5), (0, 2, 80, 9), (4, -4, 120, 8)])],
         "ivc": [_vessel(shape, ra, [(2, 4, -14, 12), (4, 12, -42, 12), (6, 20, -80, 11), (10, 28, -130, 10)])],
         "veins": [
-            _vessel(shape, la, [(0.6 * x, 4, 0.45 * z, 7), (x + 6, 6, 0.6 * z + 3 * b[4], 6.5), (x + 32, 2, z + 8, 4)]),
-            _vessel(shape, la, [(0.6 * x, 6, -0.3 * z, 7), (x + 6, 14, -0.35 * z, 6), (x + 30, 30, -0.7 * z, 4)]),
-            _vessel(shape, la, [(-0.6 * x, 2, 0.4 * z, 7), (-x - 6, -2, 0.5 * z + 3 * b[5], 6.5), (-x - 34, -12, z, 4)]),
-            _vessel(shape, la, [(-0.6 * x, 6, -0.3 * z, 7), (-x - 6, 12, -0.35 * z, 6), (-x - 30, 26, -0.7 * z, 4)]),
+            _vessel(shape, la, list(rows)) for rows in (
+                ((0.6 * x, 4, 0.45 * z, 7), (x + 6, 6, 0.6 * z + 3 * b[4], 6.5), (x + 32, 2, z + 8, 4)),
+                ((0.6 * x, 6, -0.3 * z, 7), (x + 6, 14, -0.35 * z, 6), (x + 30, 30, -0.7 * z, 4)),
+                ((-0.6 * x, 2, 0.4 * z, 7), (-x - 6, -2, 0.5 * z + 3 * b[5], 6.5), (-x - 34, -12, z, 4)),
+                ((-0.6 * x, 6, -0.3 * z, 7), (-x - 6, 12, -0.35 * z, 6), (-x - 30, 26, -0.7 * z, 4)),
+            )
         ],
         "appendage": [_vessel(shape, la, [
             (0.55 * x, -0.3 * y, 0.35 * z, 9), (0.95 * x, -0.75 * y, 0.45 * z, 7.5), (1.0 * x, -y - 12, 0.3 * z, 5.5),
@@ -218,8 +220,8 @@ def papillaries(shape: Shape, p: Points) -> Distance:
         low, high = lv.tip_z + 0.30 * lv.length, lv.tip_z + (0.64 + 0.06 * shape.body[8]) * lv.length
         cx, cy = lv.centre_xy(np.array(low))
         path = np.stack([
-            [cx, cy, low] + u * r * 0.80, [0, 0, (low + high) / 2 + lean] + u * r * 0.66,
-            [0, 0, high + lean] + u * r * 0.46,
+            np.array([cx, cy, low]) + u * r * 0.80, np.array([0, 0, (low + high) / 2 + lean]) + u * r * 0.66,
+            np.array([0, 0, high + lean]) + u * r * 0.46,
         ])  # fmt: skip
         d = tube(p, path, np.array([4.6, 4.4, 2.6]) * shape.papillary)
         best = d if best is None else np.minimum(best, d)

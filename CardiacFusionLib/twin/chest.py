@@ -55,8 +55,9 @@ def chest_layers(shape: Shape, q: Points) -> list[Layer]:
     layers: list[Layer] = []
     wall = 21.0
     table = np.maximum(np.abs(y - np.float32(middle_y + half_y + wall + shape.patient_fat + 22)) - 9, np.abs(x) - 210)
-    layers.append((Tissue.TABLE, table))
-    layers.append((Tissue.SKIN_FAT, lung - np.float32(wall + shape.patient_fat) + np.float32(6) * (y > middle_y)))
+    layers.append((Tissue.TABLE, np.asarray(table, np.float32)))
+    behind = np.clip((y - np.float32(middle_y)) * np.float32(1 / 40), 0, 1)
+    layers.append((Tissue.SKIN_FAT, np.asarray(lung - np.float32(wall + shape.patient_fat) + 6 * behind, np.float32)))
     layers.append((Tissue.MUSCLE, lung - np.float32(wall)))
     layers.append((Tissue.LUNG, lung))
     layers += _abdomen(shape, q, lung)
@@ -159,7 +160,7 @@ def _mediastinum(shape: Shape, q: Points, lung: Distance, back: float, front: fl
     oesophagus = tube(q, gullet, np.array([8.0, 8, 8.5, 9, 9, 9]))
     layers.append((Tissue.OESOPHAGUS, oesophagus))
     if b[4] > -0.1:
-        layers.append((Tissue.GAS, tube(q, gullet[:4] + [0, -1, 0], 3.0 + 1.5 * float(b[4]))))
+        layers.append((Tissue.GAS, tube(q, gullet[:4] - np.array([0.0, 1.0, 0.0]), 3.0 + 1.5 * float(b[4]))))
     windpipe = tube(q, np.array([[-4.0, back - 26, 140], [-2, back - 22, 62]]), 9.0)
     for side in (-1.0, 1.0):
         bronchus = np.array([[-2.0, back - 22, 62], [side * 22, back - 18, 42], [side * 44, back - 16, 28]])

@@ -31,9 +31,9 @@ def clinical_grid(
     spacing = (spacing_mm,) * 3 if isinstance(spacing_mm, int | float) else spacing_mm
     fov = float(fov_mm if fov_mm is not None else rng.uniform(180, 230))
     length = float(length_mm if length_mm is not None else rng.uniform(130, 170))
-    nx = max(int(round(fov / spacing[0])), 2)
-    ny = max(int(round(fov / spacing[1])), 2)
-    nz = max(int(round(length / spacing[2])), 2)
+    nx = max(round(fov / spacing[0]), 2)
+    ny = max(round(fov / spacing[1]), 2)
+    nz = max(round(length / spacing[2]), 2)
     middle = heart_middle(pose) + rng.uniform(-12, 12, 3)
     half = (np.array([nx, ny, nz]) - 1) / 2 * spacing
     return Volume(np.zeros((nz, ny, nx), np.uint8), spacing, tuple(middle - half), np.eye(3))

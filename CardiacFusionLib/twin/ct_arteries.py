@@ -18,7 +18,7 @@ CALCIUM_HU = 900.0
 def paint_arteries(
     hu: NDArray[np.float32], grid: Volume, tree: CoronaryTree, look: Appearance, rng: np.random.Generator
 ) -> None:
-    """Paint ``tree`` (LPS) into ``hu`` (z, y, x) in place: wall about the lumen, plaque at stenoses, calcium beside it."""
+    """Paint ``tree`` (LPS) into ``hu`` (z, y, x) in place: wall and plaque about the lumen, calcium beside it."""
     edge = float(np.mean(grid.spacing_mm))
     lumen = np.full(hu.shape, 9.0, np.float16)
     wall = np.full(hu.shape, 9.0, np.float16)

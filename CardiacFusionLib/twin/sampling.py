@@ -40,8 +40,8 @@ def draw_heart(rng: np.random.Generator) -> Heart:
 def ct_training_sample(seed: int, shape: tuple[int, int, int] = (48, 48, 48), spacing_mm: float = 4.0) -> CtSample:
     """A coarse cube along the patient's axes (tilted by about 3 degrees) with the heart somewhere in it.
 
-    The heart's middle lies off the cube's by 15 mm SD, in three of ten samples by up to 45 mm; the scanner's own field of
-    view often ends inside the cube (then -1024 HU, background).
+    The heart's middle lies off the cube's by 15 mm SD, in three of ten samples by up to 45 mm; the scanner's own field
+    of view often ends inside the cube (then -1024 HU, background).
     """
     rng = np.random.default_rng(seed)
     heart = draw_heart(rng)

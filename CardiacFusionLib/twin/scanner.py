@@ -46,7 +46,7 @@ def degrade(
 
 
 def _index_of(
-    heart: Heart, index_from_heart: NDArray[np.float64], material: NDArray[np.float64]
+    heart: Heart, index_from_heart: NDArray[np.floating], material: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Index (z, y, x) of material points (..., 3)."""
     points = heart.to_heart(np.atleast_2d(material))
@@ -70,11 +70,11 @@ def _streaks(hu: Image, centre: NDArray[np.float64], spacing: NDArray[np.float64
 def _wires(
     hu: Image,
     heart: Heart,
-    index_from_heart: NDArray[np.float64],
+    index_from_heart: NDArray[np.floating],
     spacing: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> None:
-    """Sternal wires: small very bright spots every few centimetres behind and before the sternum, each with a dark band."""
+    """Sternal wires: small, very bright spots every few centimetres about the sternum, each with a dark band."""
     shape: Shape = heart.shape
     front = sternum_depth(shape)
     for height in np.arange(-25.0, 90.0, rng.uniform(22, 34)):

@@ -11,7 +11,7 @@ Points = NDArray[np.float32]
 Distance = NDArray[np.float32]
 
 
-def ellipsoid(points: Points, centre: Sequence[float], axes: Sequence[float]) -> Distance:
+def ellipsoid(points: Points, centre: Sequence[float], axes: Sequence[float] | NDArray[np.float64]) -> Distance:
     """Approximate distance to an axis-aligned ellipsoid, exact on its surface to first order (Quilez's k0(k0-1)/k1)."""
     k0 = np.zeros(len(points), np.float32)
     k1 = np.zeros(len(points), np.float32)
@@ -31,7 +31,10 @@ def ellipsoid(points: Points, centre: Sequence[float], axes: Sequence[float]) ->
 
 
 def oriented_ellipsoid(
-    points: Points, centre: NDArray[np.float64], axes: Sequence[float], rotation: NDArray[np.float64]
+    points: Points,
+    centre: NDArray[np.float64],
+    axes: Sequence[float] | NDArray[np.float64],
+    rotation: NDArray[np.float64],
 ) -> Distance:
     """Ellipsoid whose own axes are the rows of ``rotation`` (3, 3)."""
     local = (points - np.asarray(centre, np.float32)) @ rotation.T.astype(np.float32)

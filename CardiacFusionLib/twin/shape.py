@@ -54,7 +54,7 @@ class Ventricle:
 
     @staticmethod
     def _truncated(rx: float, ry: float, up: float, down: float, cone: float = 0.0) -> float:
-        """Volume (ml) of a half ellipsoid of depth ``down``, made pointed by ``cone``, cut ``up`` mm above the middle."""
+        """Volume (ml) of an ellipsoid of depth ``down``, pointed by ``cone``, cut ``up`` mm above its middle."""
         s = (np.arange(64) + 0.5) / 64
         lower = float(np.mean((1 - s**2) / (1 + cone * s) ** 2))
         return float(np.pi * rx * ry * (lower * down + up - up**3 / (3 * down**2)) / 1000)
@@ -161,7 +161,7 @@ class Shape:
         lv = Ventricle(
             -length / 2, length / 2, radius * ellipticity, radius / ellipticity, widest, wall,
             float(rng.choice([0.0, 0.1, 0.35], p=[0.5, 0.4, 0.1]) + rng.normal(0, 0.06)), apex_wall,
-            rng.normal(0, 4, 2) + [3.0, 0.0], cone,
+            np.array([3.0, 0.0]) + rng.normal(0, 4, 2), cone,
         )  # fmt: skip
         azimuth = np.deg2rad(_clip_normal(rng, 45, 11, 15, 75))
         elevation = np.deg2rad(_clip_normal(rng, 34, 13, 2, 70))
@@ -183,7 +183,8 @@ class Shape:
         axis = unit(axis + max(0.0, 0.5 - float(axis[2])) * np.array([0, 0, 1.0]))
         rv_big = rng.random() < 0.15
         return Shape(
-            lv, chest, mitral, unit(np.array([0, 0, 1.0]) + rng.normal(0, 0.09, 3)), _clip_normal(rng, 15.5, 1.5, 12, 20),
+            lv, chest, mitral, unit(np.array([0, 0, 1.0]) + rng.normal(0, 0.09, 3)),
+            _clip_normal(rng, 15.5, 1.5, 12, 20),
             aortic, axis, annulus,
             mitral + np.array([-49.0, 14.0, -7.0]) * scale + rng.normal(0, 3, 3),
             unit(np.array([-0.25, 0.15, 0.95]) + rng.normal(0, 0.08, 3)),
@@ -203,7 +204,8 @@ class Shape:
         ratio = (lv.radius_x + lv.wall) / (self.lv.radius_x + self.lv.wall)
         return replace(
             self, lv=lv, mitral=self.mitral + descent, aortic=self.aortic + 0.8 * descent,
-            tricuspid=self.tricuspid * [ratio, ratio, 1] + 1.2 * descent, rv_bulge=self.rv_bulge * (1 - 0.3 * contraction),
+            tricuspid=self.tricuspid * [ratio, ratio, 1] + 1.2 * descent,
+            rv_bulge=self.rv_bulge * (1 - 0.3 * contraction),
             rv_wall=self.rv_wall * (1 + 0.4 * contraction), la_axes=self.la_axes * (1 + 0.1 * contraction),
             ra_axes=self.ra_axes * (1 + 0.08 * contraction), papillary=self.papillary * (1 + 0.1 * contraction),
         )  # fmt: skip
