@@ -1,8 +1,8 @@
 """Motion correction of a first-pass series, before anything is segmented.
 
-Per slice: (1) the respiratory shift, from windowed correlations between many pairs of frames (``shifts``); (2) the
-shift again and (3) a light non-rigid displacement, each frame against its own *guide*: the frame rebuilt from the
-first few principal components of the series. Contrast change is slow and shared by large regions, so it is of low
+Per slice: (1) the respiratory shift, from windowed correlations of edges between many pairs of frames (``shifts``);
+(2) the shift again and (3) a light non-rigid displacement, each frame against its own *guide*: the frame rebuilt from
+the first few principal components of the series. Contrast change is slow and shared by large regions, so it is of low
 rank and the guide follows it; motion is not, and the guide leaves it out (Melbourne 2007, Phys Med Biol 52:5147,
 progressive principal component registration; Xue 2008). Guides are built again after every round. Frames are
 interpolated once.
@@ -18,14 +18,15 @@ from scipy import ndimage
 
 from CardiacFusionLib.perfusion.noise import noise_sd
 from CardiacFusionLib.perfusion.result import Motion
-from CardiacFusionLib.perfusion.shifts import Correlator, Window, shifts_from_pairs
+from CardiacFusionLib.perfusion.shifts import Correlator, Window, edges, shifts_from_pairs
 from CardiacFusionLib.spatial.quality import Flag, Level, Quality
 from CardiacFusionLib.spatial.series import Series
 
 STAGE = "perfusion"
 HEART_RADIUS_MM = 55.0  # the window that is compared: both ventricles, little chest wall
 MAX_SHIFT_MM = 24.0  # free breathing moves a short-axis view by 15 mm or less
-GUIDE_RANKS = (2, 3, 4, 5)
+GUIDE_RANKS = (3, 4, 5)
+REFINE_PIXELS = 3  # search about the shift found before, against guides
 NON_RIGID_ROUNDS = 2
 RESIDUAL_LIMIT_MM = 1.5  # about one pixel: more smears the subendocardium
 LOST_SIMILARITY = 0.7
@@ -91,29 +92,45 @@ def heart_window(frames: Floats, spacing_mm: tuple[float, float]) -> Window:
 
 def _slice_motion(frames: Floats, spacing_mm: tuple[float, float], non_rigid: bool) -> _SliceMotion:
     scale = max(float(np.percentile(frames, 99)), 1e-9)
-    images = frames / scale
-    window = heart_window(images, spacing_mm)
+    whole = heart_window(frames, spacing_mm)
+    box = _box(whole)
+    window = Window(whole.weights[box], whole.reach)
     # blunted brightness: a bolus ten times brighter than muscle must not be all that is compared
-    blunt = np.sqrt(np.maximum(images, 0.0))
+    blunt = np.sqrt(np.maximum(frames[(slice(None), *box)] / scale, 0.0))
+    shift = shifts_from_pairs(edges(blunt, window.weights), window)
     blunt = ndimage.gaussian_filter(blunt, (0, 0.7, 0.7))
-    correlator = Correlator(blunt, window)
+    near = Window(window.weights, (REFINE_PIXELS, REFINE_PIXELS))
     everyone = np.arange(len(frames))
-    shift = shifts_from_pairs(blunt, window)
     for rank in GUIDE_RANKS:
         still = _warp(blunt, shift, None, order=1)
-        found, _ = correlator.best(_guides(still, window.weights, rank), everyone)
-        shift = found - np.median(found - shift, axis=0)
+        found, _ = Correlator(still, near).best(_guides(still, window.weights, rank), everyone)
+        shift = shift + found - np.median(found, axis=0)
     displacement: Floats | None = None
     if non_rigid:
-        displacement = np.zeros((len(frames), 2, *frames.shape[1:]))
+        displacement = np.zeros((len(frames), 2, *blunt.shape[1:]))
         for _ in range(NON_RIGID_ROUNDS):
             still = _warp(blunt, shift, displacement, order=1)
             guides = _guides(still, window.weights, GUIDE_RANKS[-1])
             displacement = _deform(blunt, guides, shift, displacement, window.weights)
     still = _warp(blunt, shift, displacement, order=1)
-    guides = _guides(still, window.weights, GUIDE_RANKS[-1])
-    left, similarity = Correlator(still, window).best(guides, everyone)
+    left, similarity = Correlator(still, near).best(_guides(still, window.weights, GUIDE_RANKS[-1]), everyone)
+    if displacement is not None:
+        inside = displacement * window.weights
+        displacement = np.zeros((len(frames), 2, *frames.shape[1:]))
+        displacement[(slice(None), slice(None), *box)] = inside
+    shift = shift - np.median(shift, axis=0)
     return _SliceMotion(shift, displacement, float(np.sqrt(np.mean(np.sum(left**2, axis=1)))), similarity)
+
+
+def _box(window: Window) -> tuple[slice, slice]:
+    """The part of the picture that the window and its shifted copies can reach."""
+    rows = np.nonzero((window.weights > 0.02).any(axis=1))[0]
+    columns = np.nonzero((window.weights > 0.02).any(axis=0))[0]
+    height, width = window.weights.shape
+    return (
+        slice(max(int(rows[0]) - window.reach[0], 0), min(int(rows[-1]) + window.reach[0] + 1, height)),
+        slice(max(int(columns[0]) - window.reach[1], 0), min(int(columns[-1]) + window.reach[1] + 1, width)),
+    )
 
 
 def _guides(still: Floats, weights: Floats, rank: int) -> Floats:
@@ -128,7 +145,7 @@ def _guides(still: Floats, weights: Floats, rank: int) -> Floats:
     return np.asarray((basis @ (basis.T @ centred) + mean).reshape(still.shape))
 
 
-def _deform(frames: Floats, guides: Floats, shift: Floats, start: Floats, weights: Floats, steps: int = 6) -> Floats:
+def _deform(frames: Floats, guides: Floats, shift: Floats, start: Floats, weights: Floats, steps: int = 4) -> Floats:
     """A smooth displacement (t, 2, y, x) in pixels that brings each frame onto its guide (demons, all frames at once).
 
     Thirion 1998, Med Image Anal 2:243. Strong smoothing keeps it light: it follows the squeeze and tilt of a heart in

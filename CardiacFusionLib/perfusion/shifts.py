@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
+from scipy import fft, ndimage
 
 Floats = NDArray[np.float64]
 _LOW_SIMILARITY = 0.3  # correlation below which a pair says nothing
@@ -83,6 +83,18 @@ def _maxima(score: Floats, reach: tuple[int, int]) -> tuple[Floats, Floats]:
         part = np.where(bend < 0, 0.5 * (before - after) / np.where(bend < 0, bend, -1.0), 0.0)
         shift[:, axis] = place - middle + np.clip(part, -0.5, 0.5)
     return shift, at
+
+
+def edges(frames: Floats, weights: Floats, blur: float = 1.5) -> Floats:
+    """Where borders are, whatever the brightness on either side: gradient magnitude over itself plus its mean.
+
+    A frame before the bolus and one after it share hardly any brightness but most borders (heart against lung and fat);
+    dividing by the mean of each frame keeps the one bright ventricle from being the only border.
+    """
+    smooth = ndimage.gaussian_filter(frames, (0, blur, blur))
+    steepness = np.hypot(np.gradient(smooth, axis=1), np.gradient(smooth, axis=2))
+    usual = (steepness * weights).sum(axis=(1, 2), keepdims=True) / weights.sum()
+    return np.asarray(steepness / (steepness + usual + 1e-12))
 
 
 def shifts_from_pairs(frames: Floats, window: Window, span: int = 8) -> Floats:
