@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from CardiacFusionLib.mrml.frames import points_ras
 from CardiacFusionLib.mrml.models import add_model, polydata, set_values, show_values
 from CardiacFusionLib.mrml.volumes import NO_DATA
-from CardiacFusionLib.report.colours import NO_DATA_RGB, VESSEL_RGB, Scale, colours_of, text_on
+from CardiacFusionLib.report.colours import NO_DATA_RGB, Scale, colours_of, text_on, vessel_rgb
 from CardiacFusionLib.report.polar import PolarMap, segment_centre, segment_outline
-from CardiacFusionLib.spatial.tree import VESSEL_OF_BRANCH, CoronaryTree
+from CardiacFusionLib.spatial.tree import CoronaryTree, vessel_of
 
 RADIUS_MM = 45.0
 CENTRE_HEART_MM = np.array([150.0, 0.0, 0.0])  # beside the lateral wall
@@ -111,9 +111,8 @@ def add_bullseye(
     nodes.append(outlines)
     for branch in tree_heart.branches:
         path = polar.plane(branch.points_mm)
-        vessel = VESSEL_OF_BRANCH.get(branch.name)
         node = add_model(scene, _ribbon(path, branch.radius_mm), f"Bullseye {branch.name}")
-        node.GetDisplayNode().SetColor(*VESSEL_RGB.get(vessel or "", (0.9, 0.9, 0.9)))
+        node.GetDisplayNode().SetColor(*vessel_rgb(vessel_of(tree_heart, branch.name)))
         node.GetDisplayNode().SetScalarVisibility(False)
         nodes.append(node)
     for node in nodes:

@@ -14,10 +14,10 @@ from CardiacFusionLib.mrml.segmentations import add_walls
 from CardiacFusionLib.mrml.tables import add_table, findings_frame, stenoses_frame
 from CardiacFusionLib.mrml.transforms import add_transform, place_under
 from CardiacFusionLib.mrml.volumes import add_ct, add_map
-from CardiacFusionLib.report.colours import VESSEL_RGB, Scale, scale_of
+from CardiacFusionLib.report.colours import Scale, flow_quantity, scale_of, vessel_rgb
 from CardiacFusionLib.report.content import CaseContent
 from CardiacFusionLib.report.polar import polar_map
-from CardiacFusionLib.spatial.tree import VESSEL_OF_BRANCH, Branch, CoronaryTree
+from CardiacFusionLib.spatial.tree import Branch, CoronaryTree, vessel_of
 
 __all__ = ["CaseNodes", "build_scene", "remove_case"]
 
@@ -31,9 +31,9 @@ class CaseNodes:
     ct_to_heart: Any = None
     ct: Any = None
     walls: Any = None
-    slice_maps: dict[int, Any] = field(default_factory=dict)  # stress MBF on the CT wall, by slice
+    slice_maps: dict[int, Any] = field(default_factory=dict)  # stress flow on the CT wall, by slice
     measured: list[Any] = field(default_factory=list)
-    wall_map: Any = None  # stress MBF, whole wall
+    wall_map: Any = None  # stress flow, whole wall
     surface: list[Any] = field(default_factory=list)
     tubes: list[Any] = field(default_factory=list)
     curves: list[Any] = field(default_factory=list)
@@ -64,8 +64,8 @@ def build_scene(content: CaseContent, scene: Any) -> CaseNodes:
     node, what belongs to the CMR under one transform node a slice; the bullseye stands in the world.
     """
     folder = CaseFolder(scene, content.title)
-    stress_maps = content.stress.maps
-    scale = scale_of(stress_maps, "mbf")
+    flow = flow_quantity(content.stress.maps)
+    scale = scale_of(content.stress.maps, flow)
     nodes = CaseNodes(content.title, scale)
     nodes.colour = folder.put(add_perfusion_table(scene), "Colours")
     vessels = folder.put(add_vessel_table(scene), "Colours")
@@ -82,7 +82,7 @@ def build_scene(content: CaseContent, scene: Any) -> CaseNodes:
     _add_surface(content, nodes, put, scene, vessels)
     tree = _clean(content.tree_lps)
     for branch in tree.branches:
-        colour = VESSEL_RGB.get(VESSEL_OF_BRANCH.get(branch.name) or "", (0.92, 0.92, 0.92))
+        colour = vessel_rgb(vessel_of(tree, branch.name))
         nodes.tubes.append(put(models.add_tube(scene, branch, branch.name, colour), "Coronaries"))
         nodes.curves.append(
             put(markups.add_centreline(scene, branch, f"{branch.name} centreline", colour), "Coronaries")
@@ -118,11 +118,11 @@ def _add_perfusion(content: CaseContent, scene: Any, folder: CaseFolder, nodes: 
             to_heart = perfusion_places.slice_to_heart(content.registration, paired, perfusion.series, index)
             place = add_transform(scene, to_heart, f"{state} slice {index + 1} to heart")
             folder.put(place, "Measured perfusion")
-            for quantity in ("mbf", "mpr"):
+            for quantity in (nodes.scale.quantity, "mpr"):
                 if quantity not in perfusion.maps.maps:
                     continue
                 values = perfusion.maps.maps[quantity]
-                scale = nodes.scale if quantity == "mbf" else scale_of(perfusion.maps, quantity)
+                scale = nodes.scale if quantity == nodes.scale.quantity else scale_of(perfusion.maps, quantity)
                 where = f"{state} {quantity.upper()} slice {index + 1}"
                 measured = perfusion_places.measured_slice(perfusion.series, values, index)
                 node = add_map(scene, measured, where, scale, nodes.colour)
@@ -141,7 +141,7 @@ def _on_wall(
         return
     node = add_map(scene, volume, f"Stress {quantity.upper()} slice {index + 1} on CT wall", scale, nodes.colour)
     folder.put(place_under(node, nodes.ct_to_heart), "Perfusion on CT wall")
-    if quantity == "mbf":
+    if quantity == nodes.scale.quantity:
         nodes.slice_maps[index] = node
 
 
@@ -164,5 +164,8 @@ def _add_surface(content: CaseContent, nodes: CaseNodes, put: Any, scene: Any, v
         display.SetVisibility(False)
         put(territories, "Surface")
     filled = perfusion_places.whole_wall(surface, content.ct_walls.labels, content.pose, "mbf")
-    nodes.wall_map = put(add_map(scene, filled, "Stress MBF, whole wall", nodes.scale, nodes.colour), "Surface")
+    nodes.wall_map = put(
+        add_map(scene, filled, f"Stress {nodes.scale.quantity.upper()}, whole wall", nodes.scale, nodes.colour),
+        "Surface",
+    )
     add_legend(nodes.wall_map, nodes.scale)

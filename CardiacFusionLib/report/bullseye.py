@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from CardiacFusionLib.report.colours import VESSEL_RGB, Scale, colours_of, perfusion_table, text_on
+from CardiacFusionLib.report.colours import Scale, colours_of, perfusion_table, text_on, vessel_rgb
 from CardiacFusionLib.report.polar import OUTSIDE_LIMIT, PolarMap, segment_centre, segment_outline
-from CardiacFusionLib.spatial.tree import VESSEL_OF_BRANCH, CoronaryTree
+from CardiacFusionLib.spatial.tree import CoronaryTree, vessel_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,7 +70,7 @@ def _draw_tree(axes: Axes, tree: CoronaryTree, polar: PolarMap) -> None:
     placed: list[tuple[float, float]] = []
     for branch in tree.branches:
         path = polar.plane(branch.points_mm)
-        colour: Any = VESSEL_RGB.get(VESSEL_OF_BRANCH.get(branch.name) or "", (0.35, 0.35, 0.38))
+        colour = vessel_rgb(vessel_of(tree, branch.name))
         widths = 2.2 * np.clip(np.asarray(branch.radius_mm, dtype=float), 0.5, 2.0)
         steps = np.stack([path[:-1], path[1:]], axis=1)
         # a branch that crosses the apex or leaves the disc jumps in the plane: no line is drawn across
@@ -80,7 +80,7 @@ def _draw_tree(axes: Axes, tree: CoronaryTree, polar: PolarMap) -> None:
                 list(steps[near]), colors=[tone], linewidths=widths[:-1][near] + extra, capstyle="round", zorder=layer
             )
             axes.add_collection(lines)
-        if branch.length_mm > 15:
+        if branch.length_mm > 15 and not branch.name.startswith("side"):
             place = _free_place(path, placed)
             placed.append(place)
             axes.text(

@@ -16,6 +16,7 @@ from CardiacFusionLib.perfusion.result import MAP_UNITS, PerfusionMaps
 TABLE_SIZE = 256
 TABLE_NAME = "CardiacFusion perfusion"
 NO_DATA_RGB = (0.62, 0.62, 0.65)
+UNNAMED_RGB = (0.55, 0.55, 0.60)
 # sRGB at equal steps of the range, chosen so that CIE lightness rises at every step
 _STOPS = np.array(
     [
@@ -85,6 +86,16 @@ class Scale:
         """The same in two short lines, for narrow colour bars."""
         title = SHORT_TITLES.get(self.quantity, self.title)
         return f"{title}\n({self.unit})" if self.unit not in ("", "1") else title
+
+
+def flow_quantity(maps: PerfusionMaps) -> str:
+    """The map that stands for flow in this case: "mbf", or "upslope" where no flow could be fitted."""
+    return "mbf" if "mbf" in maps.maps else "upslope"
+
+
+def vessel_rgb(vessel: str | None) -> tuple[float, float, float]:
+    """Colour of a vessel's branches; a neutral grey for the left main and for branches without a name."""
+    return VESSEL_RGB.get(vessel or "", UNNAMED_RGB)
 
 
 def scale_of(maps: PerfusionMaps, quantity: str) -> Scale:

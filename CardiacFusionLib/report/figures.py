@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from CardiacFusionLib.report.colours import VESSEL_RGB
+from CardiacFusionLib.report.colours import VESSEL_RGB, vessel_rgb
 from CardiacFusionLib.report.content import CaseContent
 from CardiacFusionLib.report.polar import PolarMap
 from CardiacFusionLib.spatial.aha import AHA_TERRITORY, insertion_angle_deg, segments
 from CardiacFusionLib.spatial.labels import Label
-from CardiacFusionLib.spatial.tree import VESSEL_OF_BRANCH, Branch, CoronaryTree, Stenosis
+from CardiacFusionLib.spatial.tree import Branch, CoronaryTree, Stenosis, vessel_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,14 +119,14 @@ def diameter_figure(tree: CoronaryTree) -> bytes | None:
     figure = new_figure(7.4, 1.55 * len(shown) + 0.5)
     rows = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
     for axes, branch in zip(rows, shown):
-        _diameter(axes, branch, [s for s in tree.stenoses if s.branch == branch.name])
+        _diameter(axes, branch, vessel_of(tree, branch.name), [s for s in tree.stenoses if s.branch == branch.name])
     rows[-1].set_xlabel("Distance along the branch (mm)", fontsize=9, color=_INK)
     return png(figure)
 
 
-def _diameter(axes: Axes, branch: Branch, stenoses: list[Stenosis]) -> None:
+def _diameter(axes: Axes, branch: Branch, vessel: str | None, stenoses: list[Stenosis]) -> None:
     """One branch: diameter filled, each stenosis shaded and labelled, its reference dashed."""
-    colour = VESSEL_RGB.get(VESSEL_OF_BRANCH.get(branch.name) or "", (0.4, 0.4, 0.45))
+    colour = vessel_rgb(vessel)
     arc, diameter = branch.arc_mm, 2.0 * np.asarray(branch.radius_mm, dtype=float)
     axes.fill_between(arc, 0, diameter, color=colour, alpha=0.22, linewidth=0)
     axes.plot(arc, diameter, color=colour, linewidth=1.6)

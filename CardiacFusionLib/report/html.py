@@ -10,7 +10,7 @@ from typing import Any
 
 from CardiacFusionLib.report import figures
 from CardiacFusionLib.report.bullseye import draw_bullseye
-from CardiacFusionLib.report.colours import MPR_RANGE, Scale, colours_of, scale_of, text_on
+from CardiacFusionLib.report.colours import MPR_RANGE, Scale, colours_of, flow_quantity, scale_of, text_on
 from CardiacFusionLib.report.content import CaseContent
 from CardiacFusionLib.report.polar import PolarMap, polar_map
 from CardiacFusionLib.report.template import PAGE
@@ -29,6 +29,22 @@ _KINDS = {
     "ischaemia_without_stenosis": "Low flow without a narrowing",
     "stenosis_without_ischaemia": "Narrowing without low flow",
     "microvascular": "Low flow everywhere",
+}
+_UNITS = {
+    "ml_min_g": "mL/min/g", "relative": "(relative)", "percent": "%", "share": "%", "mm": "mm", "g": "g", "ml": "mL",
+}  # fmt: skip
+_WORDS = {
+    "low_flow_mass": "muscle with low flow",
+    "low_flow_wall": "share of the measured wall",
+    "mass_at_risk": "muscle behind it",
+    "ischaemic": "of that with low flow",
+    "mbf_inside": "flow inside",
+    "mbf_remote": "flow elsewhere",
+    "mpr_inside": "reserve inside",
+    "mpr_remote": "reserve elsewhere",
+    "stenosis": "narrowing",
+    "best_quarter": "flow of the best quarter",
+    "best_quarter_mpr": "reserve of the best quarter",
 }
 _LEVELS = {Level.GOOD: "good", Level.DOUBTFUL: "doubtful", Level.UNUSABLE: "unusable"}
 _STAGES = {
@@ -57,7 +73,7 @@ def write_report(content: CaseContent, views: Sequence[Path], path: Path, scene_
 def _page(content: CaseContent, views: Sequence[Path], scene_reason: str | None) -> dict[str, Any]:
     """Everything the template shows."""
     polar = polar_map(content)
-    scale = scale_of(content.stress.maps, "mbf")
+    scale = scale_of(content.stress.maps, flow_quantity(content.stress.maps))
     return {
         "title": content.title,
         "synthetic": content.synthetic,
@@ -72,7 +88,7 @@ def _page(content: CaseContent, views: Sequence[Path], scene_reason: str | None)
         "scene_reason": scene_reason,
         "segments": _segments(content, scale),
         "has_mpr": _has(content, "mpr"),
-        "unit": scale.unit,
+        "unit": scale.unit if scale.unit != "1" else "relative",
         "disagree": _disagreement(content),
         "stenoses": sorted(content.tree.stenoses, key=lambda s: -s.diameter_percent),
         "dominance": content.tree.dominance,
@@ -144,17 +160,17 @@ def _findings(content: CaseContent) -> list[dict[str, Any]]:
 
 
 def _numbers(numbers: Mapping[str, float]) -> list[tuple[str, str]]:
-    """'mass_at_risk_g': 41.0 -> ('mass at risk', '41 g')."""
-    units = {"ml_min_g": "mL/min/g", "percent": "%", "share": "%", "mm": "mm", "g": "g", "ml": "mL"}
+    """'mass_at_risk_g': 41.0 -> ('muscle behind it', '41 g'); names that are not known are spelled out."""
     told = []
     for name, value in numbers.items():
         if not math.isfinite(value):
             continue
-        unit = next((u for u in units if name.endswith(f"_{u}")), None)
-        words = name[: -len(unit) - 1].replace("_", " ") if unit else name.replace("_", " ")
-        amount = 100 * value if unit == "share" else value
+        suffix = next((u for u in _UNITS if name.endswith(f"_{u}")), None)
+        stem = name[: -len(suffix) - 1] if suffix else name
+        words = _WORDS.get(name, _WORDS.get(stem, stem.replace("_", " ")))
+        amount = 100 * value if suffix == "share" else value
         digits = 0 if abs(amount) >= 10 else 1 if abs(amount) >= 0.1 or amount == 0 else 2
-        told.append((words.replace("mbf", "flow"), f"{amount:.{digits}f} {units[unit] if unit else ''}".strip()))
+        told.append((words, f"{amount:.{digits}f} {_UNITS[suffix] if suffix else ''}".strip()))
     return told
 
 

@@ -128,3 +128,10 @@ def test_the_drawn_bullseye_is_dark_where_flow_is_low() -> None:
     np.testing.assert_allclose(colour_at(7), colours.colours_of(np.array([0.6]), 0, 3)[0], atol=0.02)
     np.testing.assert_allclose(colour_at(8), colours.NO_DATA_RGB, atol=0.02)
     assert figure.canvas is not None and data == png(figure)
+
+
+def test_the_colour_table_for_slicer_is_the_one_of_every_picture() -> None:
+    file = Path(__file__).parents[2] / "Resources" / "ColorTables" / "CardiacFusion-perfusion.ctbl"
+    rows = [line.split() for line in file.read_text(encoding="utf-8").splitlines() if line and line[0] != "#"]
+    table = np.array([[int(v) for v in row[2:5]] for row in rows]) / 255
+    np.testing.assert_allclose(table, colours.perfusion_table(), atol=0.5 / 255 + 1e-9)

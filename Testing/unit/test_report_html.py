@@ -42,7 +42,7 @@ def test_the_finding_is_read_before_anything_else(text: str) -> None:
     order = [text.index(words) for words in ("78 % of diameter", "Narrowings", "Segments", "How far to trust this")]
     assert order == sorted(order)
     assert "Narrowing and low flow match" in text and "confidence 88 %" in text
-    assert "mass at risk <b>41 g</b>" in text
+    assert "muscle behind it <b>41 g</b>" in text
 
 
 def test_it_is_one_file_that_asks_for_nothing(content: CaseContent, tmp_path: Path) -> None:
