@@ -114,6 +114,11 @@ class Appearance:
         return ()
 
 
+def field_values(name: str, values: Field) -> Field:
+    """A field's values where they are used: of "vessels" only the crests show, and none outshines the heart."""
+    return np.clip(values, 0, 1) if name == "vessels" else values
+
+
 def smooth_field(
     rng: np.random.Generator, shape: tuple[int, int, int], spacing: NDArray[np.float64], length_mm: float
 ) -> Field:
@@ -139,7 +144,7 @@ def draw_fields(
     """The fields that :meth:`Appearance.fields_of` names plus "shading", on a grid (z, y, x)."""
     blobs = 0.7 * smooth_field(rng, shape, spacing, 32.0) + 0.7 * smooth_field(rng, shape, spacing, 14.0)
     fine = smooth_field(rng, shape, spacing, max(7.0, 1.5 * float(spacing.max())))
-    vessels = np.clip(fine - 1.3, 0, 1)  # no vessel of the lung outshines the heart
+    vessels = fine - np.float32(1.3)
     return {
         "mixing": np.clip(blobs, -2.2, 2.2), "texture": fine, "vessels": vessels,
         "shading": smooth_field(rng, shape, spacing, 80.0),

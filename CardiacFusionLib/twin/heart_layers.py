@@ -82,7 +82,7 @@ def heart_layers(shape: Shape, p: Points) -> list[c.Layer]:
     papillaries = c.papillaries(shape, p)
     muscle = np.where(apical > 0, np.minimum(papillaries, -(cavity + depth)), papillaries)
     layers.append((Tissue.PAPILLARY, np.maximum(muscle, cavity + np.float32(0.4))))
-    layers += [(Tissue.VESSEL_WALL, np.maximum(aorta - wall, -lvot)), (Tissue.AORTA, aorta)]
+    layers += [(Tissue.VESSEL_WALL, np.maximum(aorta - wall, -cavity)), (Tissue.AORTA, aorta)]
     layers += _valves(shape, p, cavity, rv, aorta)
     return layers
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.twin.anatomy import FAR_MM, Heart, Layer
-from CardiacFusionLib.twin.appearance import Appearance
+from CardiacFusionLib.twin.appearance import Appearance, field_values
 from CardiacFusionLib.twin.tissues import TISSUE_TO_LABEL, Tissue
 
 Image = NDArray[np.float32]
@@ -41,7 +41,7 @@ def paint(
         where = near if index is None else index[near]
         value: Image | np.float32 = look.hu[tissue]
         for name, strength in look.fields_of(tissue):
-            value = value + flat[name][where] * np.float32(strength)
+            value = value + field_values(name, flat[name][where]) * np.float32(strength)
         cover = np.minimum(np.float32(0.5) - d * np.float32(1 / edge_mm), 1)
         old = hu[where]
         hu[where] = old + cover * (value - old)
@@ -130,7 +130,7 @@ class CoarseScene:
             for name, strength in look.fields_of(tissue):
                 if name not in cache:
                     cache[name] = self.slice_field(fields[name], z)
-                value = value + cache[name][rows, columns] * np.float32(strength)
+                value = value + field_values(name, cache[name][rows, columns]) * np.float32(strength)
             target = hu[rows, columns]
             target += cover * (value - target)
             labels[rows, columns][d < 0] = TISSUE_TO_LABEL[tissue]
