@@ -12,7 +12,9 @@ export CARDIACFUSION_DATA ?= $(abspath ../shared/data)
 
 demo: $(VENV)/.ready system
 	$(BIN)/cardiacfusion doctor
-	$(BIN)/cardiacfusion demo --seed $(SEED) --out $(DEMO)
+	$(BIN)/cardiacfusion twin --seed $(SEED) --kind one-vessel --spacing 0.8 --out $(DEMO)/twin
+	$(BIN)/cardiacfusion fuse --ct $(DEMO)/twin/ct.nii.gz --stress $(DEMO)/twin/stress.nii.gz \
+	  --rest $(DEMO)/twin/rest.nii.gz --out $(DEMO)/case
 
 test: $(VENV)/.ready system
 	$(BIN)/python -m pytest Testing -n 2 --dist loadfile --durations=8

@@ -12,8 +12,9 @@ from typing import Any
 
 from CardiacFusionLib import __version__
 from CardiacFusionLib.io.case_folder import CaseWriter, EarlierCase, read_case, sha256_of
+from CardiacFusionLib.io.checks import check_contrast
 from CardiacFusionLib.io.markups import read_landmarks
-from CardiacFusionLib.io.read import read_ct, read_perfusion, read_series_info
+from CardiacFusionLib.io.read import is_synthetic, read_ct, read_perfusion
 from CardiacFusionLib.models.loading import choose_device
 from CardiacFusionLib.models.manifest import read_manifest
 from CardiacFusionLib.pipeline.files import write_json, write_results
@@ -62,7 +63,7 @@ def run_case(request: Request, listener: Listener = silent) -> Outcome:
         with clock.stage("read", "reading the examinations"):
             ct_path, given, shown = _earlier(request)
             examinations, inputs = _read(request, ct_path)
-        synthetic = shown or any(_is_synthetic(p) for p in (request.stress, request.rest) if p is not None)
+        synthetic = shown or any(is_synthetic(p) for p in (ct_path, request.stress, request.rest) if p is not None)
         results = run(examinations, upto=request.upto, given=given, clock=clock)
         with clock.stage("write", "writing the case folder"):
             write_results(results, folder)
@@ -125,18 +126,11 @@ def _read(request: Request, ct_path: Path | None) -> tuple[Examinations, dict[st
         if path is not None and path.exists()
     }
     ct = read_ct(ct_path) if ct_path is not None else None
+    if ct is not None:
+        check_contrast(ct)
     stress = read_perfusion(request.stress, "stress") if request.stress is not None else None
     rest = read_perfusion(request.rest, "rest") if request.rest is not None else None
     return Examinations(ct, stress, rest), inputs
-
-
-def _is_synthetic(path: Path) -> bool:
-    if path.is_dir():
-        return False
-    try:
-        return bool(read_series_info(path).extra.get("synthetic", False))
-    except BadInputError:
-        return False
 
 
 def _weights() -> dict[str, str]:
