@@ -23,6 +23,8 @@ RAYS = 24
 REACH_MM = 4.6  # a little beyond the largest normal radius (LM 2.9 mm, Dodge 1992) plus blur
 RADIAL_STEP_MM = 0.2
 CALCIUM_OVER_BLOOD_HU = 150.0  # usual in CTCA: calcium is what outshines the contrast by 130-150 HU
+# the artery's own wall and soft plaque lie between lumen and fat: lumen counts from their brightness upwards
+WALL_HU = 0.0
 CENTRING_ROUNDS = 3
 AVERAGE_MM = 0.7  # standard deviation of the smoothing along the vessel
 
@@ -116,7 +118,7 @@ def measured(points: Points, ct: Volume, blood_hu: float) -> Profile:
     rise = values - falling
     beyond = np.maximum.accumulate(rise > 0.25 * (blood_hu + 60.0), axis=-1)
     floor = np.where(beyond, np.inf, values).min(axis=-1)
-    floor = np.minimum(floor, blood_hu - 150.0)
+    floor = np.minimum(np.maximum(floor, WALL_HU), blood_hu - 150.0)
     valley = np.argmin(np.where(beyond, np.inf, values), axis=-1)
     share = (lumen - floor[..., None]) / (blood_hu - floor[..., None])
     share = np.clip(share, 0.0, 1.0)

@@ -52,7 +52,7 @@ def extract(ct: Volume, walls: CtWalls, pose: HeartPose, progress: Progress | No
             f"Naming the coronary arteries needs the landmarks {', '.join(LANDMARK_NAMES)}; place them and run again."
         )
     tell(0.0, "looking for the aortic root")
-    region = search_region(ct, walls.labels)
+    region = search_region(ct, walls.labels, pose)
     if region is None:
         return _nothing("heart_outside", "The outlined heart does not lie in this CT; no coronary artery was sought.")
     if max(ct.spacing_mm) > MAX_SPACING_MM:
