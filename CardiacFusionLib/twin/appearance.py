@@ -40,7 +40,7 @@ class Appearance:
     def draw(rng: np.random.Generator) -> Appearance:
         """Ranges of contrast-enhanced cardiac CT at 80-140 kV.
 
-        LV blood 250-600 HU, myocardium 70-190 (first pass; Bamberg 2010), lung -900..-700, fat -110..-60, liver 50-130,
+        LV blood 190-650 HU, myocardium 65-200 (first pass), lung -900..-700, fat -110..-60, liver 50-130,
         cortex up to 900 HU. The right heart goes from washed out to undiluted contrast.
         """
         hu = np.zeros(TISSUE_COUNT, np.float32)
