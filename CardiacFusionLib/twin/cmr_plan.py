@@ -33,7 +33,7 @@ def draw_cmr_pose(ct_pose: HeartPose, landmarks_heart_mm: Mapping[str, Array], r
     move[:3, 3] = centre + shift - turn @ centre
     heart_to_lps = move @ ct_pose.heart_to_lps
     landmarks = {name: apply(heart_to_lps, np.asarray(p, float)) for name, p in landmarks_heart_mm.items()}
-    return HeartPose(np.linalg.inv(heart_to_lps), landmarks)
+    return HeartPose(np.asarray(np.linalg.inv(heart_to_lps), dtype=np.float64), landmarks)
 
 
 def short_axis_slices(

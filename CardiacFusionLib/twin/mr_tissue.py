@@ -58,8 +58,6 @@ MR: dict[str, MrTissue] = {
     "MYOCARDIUM": MrTissue(**_MUSCLE, pool="myocardium", blood=1.0, cine=0.3),
     "PAPILLARY": MrTissue(**_MUSCLE, pool="myocardium", blood=0.9, cine=0.38),
     "RV_WALL": MrTissue(**_MUSCLE, pool="myocardium", blood=0.9, cine=0.32),
-    "PAPILLARY_TRABECULA": MrTissue(**_MUSCLE, pool="myocardium", blood=0.9, cine=0.45),
-    "VALVE": MrTissue(1000, 0.6, None, 0.0, 0.4),
     "RV_TRABECULA": MrTissue(**_MUSCLE, pool="myocardium", blood=0.9, cine=0.45),
     "LV_CAVITY": MrTissue(**_BLOOD, pool="lv"),
     "RV_CAVITY": MrTissue(**_BLOOD, pool="rv"),

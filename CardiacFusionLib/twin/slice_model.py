@@ -73,7 +73,7 @@ def build_slice(
     """Sample the scene through one slice. ``pose``: CMR LPS -> the scene's own heart coordinates."""
     points = fine_points_heart(slice_pose, shape, pose, depth_samples)
     codes = _tissue_columns(scene, points)
-    shares = {int(c): np.mean(codes == c, axis=0, dtype=np.float32) for c in np.unique(codes)}
+    shares = {int(c): np.asarray(np.mean(codes == c, axis=0), dtype=np.float32) for c in np.unique(codes)}
 
     wall = codes == Tissue.MYOCARDIUM
     count = wall.sum(axis=0)
