@@ -23,6 +23,7 @@ INSERTIONS = ("rv_insertion_anterior", "rv_insertion_inferior")
 UNSURE_AXIS = 0.35  # cosine below which the plane alone does not tell where the base is
 MAX_HEIGHT_SD_MM = 6.0
 MAX_ROLL_SPREAD_DEG = 15.0
+FULL_RV_MM = 15.0  # radius of an RV large enough for its insertions to be trusted
 RISE = 0.08  # log ratio of radii between the ends of the stack that counts as a clear taper
 
 
@@ -127,28 +128,46 @@ def _roll(
     flags: list[Flag],
 ) -> float:
     """Angle in radians that turns the standard axes of the slices to the CT's heart axes, about the long axis."""
-    turns, alone = [], []
-    for i, marks in enumerate(marks_of):
+    votes: list[tuple[float, float]] = []  # angle, weight
+    alone: list[tuple[float, float]] = []
+    for height, marks in zip(z_mm, marks_of):
         if not all(name in marks for name in ("lv_centre", *INSERTIONS)):
             continue
-        height = z_mm[i]
         centre = marks["lv_centre"] @ axes[:, :2]
         ct_centre = sections.at("centre_mm", height)
         across = (marks[INSERTIONS[1]] - marks[INSERTIONS[0]]) @ axes[:, :2]
-        alone.append(np.exp(1j * (np.pi / 2 - np.arctan2(across[1], across[0]))))
+        # a small RV, near the apex, tells the angle less well
+        weight = float(min(sections.at("rv_mm", height) / FULL_RV_MM, 1.0)) + 0.05
+        alone.append((float(np.pi / 2 - np.arctan2(across[1], across[0])), weight))
         for name, column in zip(INSERTIONS, ("anterior_mm", "inferior_mm")):
             ct = sections.at(column, height) - ct_centre
             own = marks[name] @ axes[:, :2] - centre
             if np.all(np.isfinite(ct)):
-                turns.append(np.exp(1j * (np.arctan2(ct[1], ct[0]) - np.arctan2(own[1], own[0]))))
-    used = turns or alone
-    if not used:
+                votes.append((float(np.arctan2(ct[1], ct[0]) - np.arctan2(own[1], own[0])), weight))
+    if not votes and not alone:
         flags.append(_doubt("roll", "the RV insertions are not seen: the rotation about the long axis is a guess"))
         return 0.0
-    mean = np.mean(used)
-    spread = float(np.degrees(np.sqrt(-2 * np.log(max(abs(mean), 1e-6)))))
-    if not turns:
+    angle, spread_deg = _consensus(votes or alone)
+    if not votes:
         flags.append(_doubt("roll", "the CT shows no RV insertions: the rotation rests on the CMR alone"))
-    elif spread > MAX_ROLL_SPREAD_DEG:
-        flags.append(_doubt("roll", f"the RV insertions of CT and CMR disagree about the rotation (±{spread:.0f}°)"))
-    return float(np.angle(mean))
+    elif spread_deg > MAX_ROLL_SPREAD_DEG:
+        flags.append(
+            _doubt("roll", f"the RV insertions of CT and CMR disagree about the rotation (±{spread_deg:.0f}°)")
+        )
+    return angle
+
+
+def _consensus(votes: list[tuple[float, float]]) -> tuple[float, float]:
+    """The angle (radians) most votes (angle, weight) agree on, and their weighted spread in degrees.
+
+    The weighted median on the circle, then the mean of the votes near it: one slice with a wrong RV does not turn the
+    heart.
+    """
+    angles, weights = (np.array(column) for column in zip(*votes))
+    apart = np.abs(np.angle(np.exp(1j * (angles[:, None] - angles[None, :]))))
+    middle = angles[int(np.argmin(apart @ weights))]
+    off = np.angle(np.exp(1j * (angles - middle)))
+    near = np.abs(off) <= np.deg2rad(MAX_ROLL_SPREAD_DEG)
+    shift = float(np.average(off[near], weights=weights[near]))
+    spread = float(np.degrees(np.sqrt(np.average((off - shift) ** 2, weights=weights))))
+    return float(middle + shift), spread

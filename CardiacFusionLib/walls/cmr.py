@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.measure import regionprops
 
 from CardiacFusionLib.models.loading import load
 from CardiacFusionLib.spatial.errors import BadInputError
@@ -21,6 +22,9 @@ from CardiacFusionLib.walls.result import CmrWalls
 MODEL = "cmr_walls"
 STAGE = "CMR walls"
 MAX_COARSE = 256  # pixels a side of the first pass (384 mm)
+CENTRED_MM = 70.0  # the heart is planned into the middle of the field: SD of its distance
+CANDIDATES, APART_MM = 3, 35.0  # places looked at closely, and how far they lie apart
+USUAL_LV_MM2 = 700.0  # cavity and wall of a small adult LV between apex and middle
 TURNS_DEG = (-15.0, 0.0, 15.0)  # the fine pass is the mean over these views
 RV_REACH_MM = 6.0  # RV blood farther from the LV wall is another vessel
 MIN_LV_MM2 = 150.0  # less than this, cavity and wall together, is no LV cross-section
@@ -40,21 +44,55 @@ def _run(images: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(torch.softmax(scores.float(), dim=1).cpu().numpy(), dtype=np.float32)
 
 
-def _find_lv(images: Sequence[NDArray[np.float32]], poses: Sequence[SlicePose], axes: NDArray[np.float64]) -> NDArray:
-    """Standard in-plane coordinates (u, v) mm of the LV, one for all slices: they are parallel, the LV runs through."""
-    corners = np.concatenate([p.grid_lps(i.shape[1:])[:: i.shape[1] - 1, :: i.shape[2] - 1].reshape(-1, 3) @ axes[:, :2]
-                              for i, p in zip(images, poses)])  # fmt: skip
-    centre = (corners.min(axis=0) + corners.max(axis=0)) / 2
-    extent = float(np.ptp(corners, axis=0).max())
-    size = int(np.clip(16 * np.ceil(extent / PIXEL_MM / 16), CROP, MAX_COARSE))
+def _find_lv(
+    images: Sequence[NDArray[np.float32]], poses: Sequence[SlicePose], axes: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Standard in-plane coordinates (u, v) mm of the LV, one for all slices: they are parallel, the LV runs through.
+
+    The whole field is searched once; its best places are then looked at as the fine pass will see them, and the one
+    that shows the most plausible ring of muscle about blood wins.
+    """
+    corners = [
+        pose.points_lps(np.array([[0, 0], [0, i.shape[1] - 1], [i.shape[2] - 1, 0], [i.shape[2] - 1, i.shape[1] - 1]]))
+        for i, pose in zip(images, poses)
+    ]
+    flat = np.concatenate(corners) @ axes[:, :2]
+    centre = (flat.min(axis=0) + flat.max(axis=0)) / 2
+    size = int(np.clip(16 * np.ceil(float(np.ptp(flat, axis=0).max()) / PIXEL_MM / 16), CROP, MAX_COARSE))
     uv = plane_grid(centre, size)
     score = np.zeros((size, size))
     for image, pose in zip(images, poses):
         seen = _run(even_out(read_plane(image, pose, axes, uv))[None])[0]
-        lv = seen[Label.LV_CAVITY] + seen[Label.MYOCARDIUM]
-        score += ndimage.gaussian_filter(lv, 10.0 / PIXEL_MM)
-    row, column = np.unravel_index(int(np.argmax(score)), score.shape)
-    return np.asarray(uv[row, column])
+        score += ndimage.gaussian_filter(seen[Label.LV_CAVITY] + seen[Label.MYOCARDIUM], 10.0 / PIXEL_MM)
+    away = np.hypot(uv[..., 0] - centre[0], uv[..., 1] - centre[1])
+    score *= np.exp(-0.5 * (away / CENTRED_MM) ** 2)
+    best, place = -1.0, centre
+    for _ in range(CANDIDATES):
+        row, column = np.unravel_index(int(np.argmax(score)), score.shape)
+        if score[row, column] <= 0:
+            break
+        here = uv[row, column]
+        crops = [even_out(read_plane(i, p, axes, plane_grid(here, CROP))) for i, p in zip(images, poses)]
+        value = float(np.mean([_plausible(seen) for seen in _run(np.stack(crops))]))
+        value *= float(np.exp(-0.5 * (away[row, column] / CENTRED_MM) ** 2))
+        if value > best:
+            best, place = value, here
+        score[np.hypot(uv[..., 0] - here[0], uv[..., 1] - here[1]) < APART_MM] = 0
+    return np.asarray(place)
+
+
+def _plausible(seen: NDArray[np.float32]) -> float:
+    """How much class probabilities (4, size, size) look like one short-axis LV: 0 no ring .. 1 a sure, round, closed
+    ring of adult size."""
+    labels = _tidy(seen.argmax(axis=0).astype(np.uint8), (PIXEL_MM, PIXEL_MM))
+    lv = np.isin(labels, (Label.LV_CAVITY, Label.MYOCARDIUM))
+    if not lv.any():
+        return 0.0
+    facts = ring_facts(labels, (PIXEL_MM, PIXEL_MM))
+    solid = float(regionprops(lv.astype(np.uint8))[0].solidity)
+    size = min((facts["cavity_mm2"] + facts["wall_mm2"]) / USUAL_LV_MM2, 1.0)
+    sure = float(seen.max(axis=0)[lv].mean())
+    return sure * facts["closed"] * solid**2 * size if facts["cavity_mm2"] > 0 else 0.2 * sure * solid**2 * size
 
 
 def _tidy(labels: NDArray[np.uint8], spacing_mm: tuple[float, float]) -> NDArray[np.uint8]:
@@ -72,6 +110,9 @@ def _tidy(labels: NDArray[np.uint8], spacing_mm: tuple[float, float]) -> NDArray
     filled = ndimage.binary_fill_holes(lv)
     result[lv] = labels[lv]
     result[filled & ~lv] = Label.LV_CAVITY
+    # papillary muscles stand in the blood: the cavity's outline runs around them
+    inside = ndimage.binary_fill_holes(result == Label.LV_CAVITY)
+    result[inside & (result == Label.MYOCARDIUM)] = Label.LV_CAVITY
     cavities, count = ndimage.label(result == Label.LV_CAVITY)
     if count > 1:  # the cavity is one room: islands belong to the wall around them
         sizes = ndimage.sum_labels(cavities > 0, cavities, np.arange(1, count + 1))
