@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from CardiacFusionLib.mrml.frames import points_ras
 from CardiacFusionLib.mrml.models import add_model, polydata, set_values, show_values
 from CardiacFusionLib.mrml.volumes import NO_DATA
+from CardiacFusionLib.report import narrowings
 from CardiacFusionLib.report.colours import NO_DATA_RGB, Scale, colours_of, text_on, vessel_rgb
 from CardiacFusionLib.report.polar import PolarMap, segment_centre, segment_outline
 from CardiacFusionLib.spatial.tree import CoronaryTree, vessel_of
@@ -110,6 +111,8 @@ def add_bullseye(
     outlines.GetDisplayNode().SetLighting(False)
     nodes.append(outlines)
     for branch in tree_heart.branches:
+        if not narrowings.is_named(branch.name):
+            continue  # side branches without a name only hide the others here; the 3D view has them
         path = polar.plane(branch.points_mm)
         node = add_model(scene, _ribbon(path, branch.radius_mm), f"Bullseye {branch.name}")
         node.GetDisplayNode().SetColor(*vessel_rgb(vessel_of(tree_heart, branch.name)))
@@ -132,7 +135,7 @@ def _labels(scene: Any, values: dict[int, float], scale: Scale) -> list[Any]:
     for tone, group in tones.items():
         if not group:
             continue
-        points = {s: points_ras(place(segment_centre(s)[None], 4))[0] for s in group}
+        points = {s: points_ras(place(segment_centre(s)[None], 8))[0] for s in group}
         grey = 0.05 if tone == "black" else 1.0
         labels = _text_points(scene, f"Bullseye values ({tone})", (grey,) * 3, 4.5)
         for segment, point in points.items():
@@ -144,11 +147,12 @@ def _labels(scene: Any, values: dict[int, float], scale: Scale) -> list[Any]:
 
 def _stenosis_marks(scene: Any, tree_heart: CoronaryTree, polar: PolarMap) -> list[Any]:
     """The narrowings at their place on the disc."""
-    if not tree_heart.stenoses:
+    clear = narrowings.clear(tree_heart.stenoses)
+    if not clear:
         return []
     marks = _text_points(scene, "Bullseye stenoses", (1.0, 0.95, 0.3), 4.0)
-    for stenosis in tree_heart.stenoses:
-        point = points_ras(place(polar.plane(stenosis.point_mm[None]), 6))[0]
+    for stenosis in clear:
+        point = points_ras(place(polar.plane(stenosis.point_mm[None]), 10))[0]
         marks.AddControlPoint(*point.tolist(), f"{stenosis.branch} {stenosis.diameter_percent:.0f} %")
     display = marks.GetDisplayNode()
     display.SetGlyphTypeFromString("Sphere3D")

@@ -12,8 +12,6 @@ from CardiacFusionLib.mrml.frames import points_lps, points_ras
 from CardiacFusionLib.spatial.tree import Branch, Stenosis
 
 CURVE_STEP_MM = 3.0  # control points of a centreline; the spline between them stays within half a millimetre
-SEVERE_PERCENT = 70.0
-MODERATE_PERCENT = 50.0
 LANDMARK_TITLES = {
     "apex": "Apex",
     "base": "Mitral annulus centre",
@@ -54,8 +52,8 @@ def landmarks_of(node: Any) -> dict[str, NDArray[np.float64]]:
     return found
 
 
-def add_stenoses(scene: Any, stenoses: Sequence[Stenosis], name: str) -> Any:
-    """Markers at the narrowest places, labelled with branch and per cent."""
+def add_stenoses(scene: Any, stenoses: Sequence[Stenosis], name: str, *, labelled: bool = True) -> Any:
+    """Markers at the narrowest places, with branch and per cent; without labels they are smaller and paler."""
     node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
     node.CreateDefaultDisplayNodes()
     for stenosis in stenoses:
@@ -64,10 +62,11 @@ def add_stenoses(scene: Any, stenoses: Sequence[Stenosis], name: str) -> Any:
     node.SetLocked(True)
     display = node.GetDisplayNode()
     display.SetGlyphTypeFromString("Sphere3D")
-    display.SetSelectedColor(1.0, 0.95, 0.3)
+    display.SetSelectedColor(*((1.0, 0.95, 0.3) if labelled else (0.95, 0.9, 0.6)))
     display.SetUseGlyphScale(False)
-    display.SetGlyphSize(5.0)
-    display.SetTextScale(4.5)
+    display.SetGlyphSize(5.0 if labelled else 3.0)
+    display.SetPointLabelsVisibility(labelled)
+    display.SetTextScale(4.0)
     display.GetTextProperty().SetFontFamilyToArial()
     display.GetTextProperty().SetBold(True)
     display.GetTextProperty().SetShadow(True)

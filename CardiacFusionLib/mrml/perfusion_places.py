@@ -19,6 +19,8 @@ from CardiacFusionLib.spatial.series import Series, SlicePose
 from CardiacFusionLib.spatial.volume import Volume
 
 FINE_MM = 0.5  # pixels of the drawn maps: the wall's edge is smooth although colours are never interpolated across it
+THIN_PIXELS = 1.5  # a border pixel further than this from any inner pixel belongs to a thin part and is kept
+BLEND_POINTS = 5
 REACH_MM = 4.0  # a wall pixel further than this from any measured pixel stays without colour
 
 
@@ -47,11 +49,23 @@ def measured_slice(series: Series, values: NDArray[np.float32], index: int) -> V
     return series.slice_volume(values[index], index)
 
 
+def _inner(measured: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Measured pixels whose four neighbours are measured too; where the wall is too thin to have any, all of it.
+
+    A pixel at the wall's border shares its volume with blood, fat or lung; readers leave such borders out (endo- and
+    epicardial offsets), and drawn on the CT's sharp wall they would look like a rim of low or high flow.
+    """
+    inner = ndimage.binary_erosion(measured)
+    far = ndimage.distance_transform_edt(~inner) if inner.any() else np.full(measured.shape, np.inf)
+    return inner | (measured & (far > THIN_PIXELS))
+
+
 def _filled(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """A map (y, x) with NaN filled from the nearest pixel that has a value, and the distance to it in pixels."""
-    missing = ~np.isfinite(values)
-    distance, nearest = ndimage.distance_transform_edt(missing, return_indices=True)
-    return values[tuple(nearest)], distance
+    """A map (y, x) with NaN and border pixels filled from the nearest inner pixel, and each pixel's distance (in
+    pixels) to the nearest measured one."""
+    measured = np.isfinite(values)
+    nearest = ndimage.distance_transform_edt(~_inner(measured), return_distances=False, return_indices=True)
+    return values[tuple(nearest)], ndimage.distance_transform_edt(~measured)
 
 
 def slice_on_wall(
@@ -60,7 +74,7 @@ def slice_on_wall(
     """One slice of a map (slice, y, x) on the CT wall as a fine one-slice volume in CT LPS, NaN off the wall.
 
     Heart pixel p shows the CMR at p + displacement(p). The mask is interpolated, the colours are not: values come from
-    measured pixels only. None where the slice holds no measured pixel.
+    measured pixels only, from those inside the wall's border where there are such. None where nothing was measured.
     """
     plane = values[index]
     if not np.isfinite(plane).any():
@@ -90,8 +104,19 @@ def slice_on_wall(
     return Volume(fine[None], (FINE_MM, FINE_MM, slice_pose.thickness_mm), tuple(origin), pose.heart_to_lps[:3, :3])
 
 
+def _blended(surface: Surface, quantity: str, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values (n,) at heart points (n, 3): inverse-distance mean of the nearest surface points with data; NaN where the
+    nearest of all has none."""
+    own = np.asarray(surface.values[quantity], dtype=float)
+    distance, nearest = cKDTree(surface.points_mm).query(points, k=min(BLEND_POINTS, len(own)), workers=1)
+    known = np.isfinite(own)[nearest]
+    weight = known / np.maximum(distance, 0.5) ** 2
+    mean = (weight * np.nan_to_num(own)[nearest]).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-9)
+    return np.where(known[:, 0], mean, np.nan)
+
+
 def whole_wall(surface: Surface, labels: Volume, pose: HeartPose, quantity: str, spacing_mm: float = 0.6) -> Volume:
-    """The CT wall filled with the fused surface's nearest values: a volume upright in the heart frame, in CT LPS.
+    """The CT wall filled with the fused surface's values: a volume upright in the heart frame, in CT LPS.
 
     ``labels``: chamber labels on any grid in CT LPS. Voxels off the wall, or nearest to a surface point without data,
     are NaN.
@@ -118,6 +143,5 @@ def whole_wall(surface: Surface, labels: Volume, pose: HeartPose, quantity: str,
     values = np.full(grid.array.shape, np.nan, np.float32)
     if len(voxels):
         points = low + voxels[:, ::-1] * spacing_mm
-        _, nearest = cKDTree(surface.points_mm).query(points, workers=1)
-        values[inside] = np.asarray(surface.values[quantity], dtype=np.float32)[nearest]
+        values[inside] = _blended(surface, quantity, points)
     return grid.with_array(values)

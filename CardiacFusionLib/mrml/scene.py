@@ -14,6 +14,7 @@ from CardiacFusionLib.mrml.segmentations import add_walls
 from CardiacFusionLib.mrml.tables import add_table, findings_frame, stenoses_frame
 from CardiacFusionLib.mrml.transforms import add_transform, place_under
 from CardiacFusionLib.mrml.volumes import add_ct, add_map
+from CardiacFusionLib.report import narrowings
 from CardiacFusionLib.report.colours import Scale, flow_quantity, scale_of, vessel_rgb
 from CardiacFusionLib.report.content import CaseContent
 from CardiacFusionLib.report.polar import polar_map
@@ -38,7 +39,7 @@ class CaseNodes:
     tubes: list[Any] = field(default_factory=list)
     curves: list[Any] = field(default_factory=list)
     landmarks: Any = None
-    stenoses: Any = None
+    stenoses: list[Any] = field(default_factory=list)  # the clear ones, then the others
     bullseye: list[Any] = field(default_factory=list)
     tables: list[Any] = field(default_factory=list)
     colour: Any = None
@@ -87,7 +88,11 @@ def build_scene(content: CaseContent, scene: Any) -> CaseNodes:
         nodes.curves.append(
             put(markups.add_centreline(scene, branch, f"{branch.name} centreline", colour), "Coronaries")
         )
-    nodes.stenoses = put(markups.add_stenoses(scene, tree.stenoses, "Stenoses"), "Coronaries")
+    clear, mild = narrowings.clear(tree.stenoses), narrowings.others(tree.stenoses)
+    nodes.stenoses = [put(markups.add_stenoses(scene, clear, "Stenoses"), "Coronaries")]
+    if mild:
+        node = markups.add_stenoses(scene, mild, "Other stenoses", labelled=False)
+        nodes.stenoses.append(put(node, "Coronaries"))
     values = bullseye.segment_values(content.fusion.segments, "mbf_ml_min_g")
     nodes.bullseye = [
         folder.put(node, "Bullseye")

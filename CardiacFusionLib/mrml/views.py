@@ -19,7 +19,7 @@ from CardiacFusionLib.report.content import CaseContent
 from CardiacFusionLib.report.polar import PolarMap, polar_map
 from CardiacFusionLib.spatial.labels import Label
 
-_FIELD_MM = 125.0
+_FIELD_MM = 140.0
 _MAP_OPACITY = 0.9
 _LV_SEGMENTS = (Label.MYOCARDIUM.name.lower(), Label.LV_CAVITY.name.lower())
 
@@ -77,7 +77,7 @@ def _slice(
     marks: Callable[[SliceView], None] | None = None,
 ) -> None:
     """One slice view with CT, map, wall outlines, vessel cuts and everything a reader needs to find his way."""
-    _only(app, [nodes.walls, nodes.stenoses, *nodes.tubes], _all_displayed(nodes))
+    _only(app, [nodes.walls, *nodes.stenoses, *nodes.tubes], _all_displayed(nodes))
     nodes.walls.GetDisplayNode().SetVisibility2D(True)
     view = SliceView(app, path.stem, orientation)
     try:
@@ -97,7 +97,7 @@ def _slice(
 
 def _all_displayed(nodes: CaseNodes) -> list[Any]:
     """Every node whose display the views switch."""
-    return [nodes.walls, nodes.landmarks, nodes.stenoses, *nodes.surface, *nodes.tubes, *nodes.curves, *nodes.bullseye]
+    return [nodes.walls, nodes.landmarks, *nodes.stenoses, *nodes.surface, *nodes.tubes, *nodes.curves, *nodes.bullseye]
 
 
 def _short_axis(content: CaseContent, app: SceneApp, nodes: CaseNodes, polar: PolarMap, path: Path) -> None:
@@ -169,13 +169,13 @@ def _three_d(
 
 def _surface(content: CaseContent, app: SceneApp, nodes: CaseNodes, polar: PolarMap, path: Path) -> None:
     """From the front and a little from the left: the LAD and the anterior wall face the viewer."""
-    shown = [*nodes.surface, *nodes.tubes, nodes.stenoses, nodes.walls]
+    shown = [*nodes.surface, *nodes.tubes, *nodes.stenoses, nodes.walls]
     middle = (polar.base_z_mm + polar.apex_z_mm) / 2
     camera = (
         np.array([polar.centre_mm[0] - 8.0, polar.centre_mm[1], middle + 6.0]),
         (-0.25, -1.0, 0.16),
         (0.0, 0.0, 1.0),
-        1.55 * (polar.base_z_mm - polar.apex_z_mm),
+        1.7 * (polar.base_z_mm - polar.apex_z_mm),
     )
     _context(nodes)
     _three_d(
@@ -192,7 +192,7 @@ def _context(nodes: CaseNodes) -> None:
     for index in range(segmentation.GetNumberOfSegments()):
         segment_id = segmentation.GetNthSegmentID(index)
         display.SetSegmentVisibility3D(segment_id, segment_id not in _LV_SEGMENTS)
-        display.SetSegmentOpacity3D(segment_id, 0.13)
+        display.SetSegmentOpacity3D(segment_id, 0.09)
 
 
 def _bullseye(content: CaseContent, app: SceneApp, nodes: CaseNodes, polar: PolarMap, path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from CardiacFusionLib.report import narrowings
 from CardiacFusionLib.report.colours import Scale, colours_of, perfusion_table, text_on, vessel_rgb
 from CardiacFusionLib.report.polar import OUTSIDE_LIMIT, PolarMap, segment_centre, segment_outline
 from CardiacFusionLib.spatial.tree import CoronaryTree, vessel_of
@@ -69,6 +70,8 @@ def _draw_tree(axes: Axes, tree: CoronaryTree, polar: PolarMap) -> None:
 
     placed: list[tuple[float, float]] = []
     for branch in tree.branches:
+        if not narrowings.is_named(branch.name):
+            continue  # they would hide the others; the 3D picture has them
         path = polar.plane(branch.points_mm)
         colour = vessel_rgb(vessel_of(tree, branch.name))
         widths = 2.2 * np.clip(np.asarray(branch.radius_mm, dtype=float), 0.5, 2.0)
@@ -80,13 +83,13 @@ def _draw_tree(axes: Axes, tree: CoronaryTree, polar: PolarMap) -> None:
                 list(steps[near]), colors=[tone], linewidths=widths[:-1][near] + extra, capstyle="round", zorder=layer
             )
             axes.add_collection(lines)
-        if branch.length_mm > 15 and not branch.name.startswith("side"):
+        if branch.length_mm > 15:
             place = _free_place(path, placed)
             placed.append(place)
             axes.text(
                 *place, branch.name, color=colour, fontsize=9, fontweight="bold", ha="center", va="center", zorder=5
             )
-    for stenosis in tree.stenoses:
+    for stenosis in narrowings.clear(tree.stenoses):
         x, y = polar.plane(stenosis.point_mm[None])[0]
         axes.plot(x, y, marker="D", markersize=8, color="#ffe14d", markeredgecolor="black", zorder=6)
         axes.annotate(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from CardiacFusionLib.report import narrowings
 from CardiacFusionLib.report.colours import VESSEL_RGB, vessel_rgb
 from CardiacFusionLib.report.content import CaseContent
 from CardiacFusionLib.report.polar import PolarMap
@@ -110,8 +111,8 @@ def curves_figure(content: CaseContent, polar: PolarMap) -> bytes | None:
 
 
 def diameter_figure(tree: CoronaryTree) -> bytes | None:
-    """Lumen diameter along the branches with stenoses (along the main ones where there is none), or None."""
-    ill = {s.branch for s in tree.stenoses}
+    """Lumen diameter along the branches with clear stenoses (along the main ones where there is none), or None."""
+    ill = {s.branch for s in narrowings.clear(tree.stenoses)}
     shown = [b for b in tree.branches if b.name in ill] or [b for b in tree.branches if b.name in ("LAD", "LCx", "RCA")]
     if not shown:
         return None

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from CardiacFusionLib.report import figures
+from CardiacFusionLib.report import figures, narrowings
 from CardiacFusionLib.report.bullseye import draw_bullseye
 from CardiacFusionLib.report.colours import MPR_RANGE, Scale, colours_of, flow_quantity, scale_of, text_on
 from CardiacFusionLib.report.content import CaseContent
@@ -90,7 +90,8 @@ def _page(content: CaseContent, views: Sequence[Path], scene_reason: str | None)
         "has_mpr": _has(content, "mpr"),
         "unit": scale.unit if scale.unit != "1" else "relative",
         "disagree": _disagreement(content),
-        "stenoses": sorted(content.tree.stenoses, key=lambda s: -s.diameter_percent),
+        "stenoses": narrowings.clear(content.tree.stenoses),
+        "other_stenoses": [f"{s.branch} {s.diameter_percent:.0f} %" for s in narrowings.others(content.tree.stenoses)],
         "dominance": content.tree.dominance,
         "curves": _maybe(figures.curves_figure(content, polar)),
         "diameters": _maybe(figures.diameter_figure(content.tree)),

@@ -64,8 +64,9 @@ footer { margin-top:38px; border-top:1px solid var(--line); padding-top:10px; co
 {% if stenoses %}<table><thead><tr><th>Branch</th><th>Diameter reduction</th><th>Distance from its origin</th><th>Length</th><th>Minimal / reference diameter</th><th>Calcified</th></tr></thead><tbody>
 {% for s in stenoses %}<tr><td><b>{{ s.branch }}</b></td><td><b>{{ "%.0f"|format(s.diameter_percent) }} %</b></td><td>{{ "%.0f"|format(s.position_mm) }} mm</td><td>{{ "%.0f"|format(s.length_mm) }} mm</td><td>{{ "%.1f"|format(s.minimal_diameter_mm) }} / {{ "%.1f"|format(s.reference_diameter_mm) }} mm</td><td>{{ "yes" if s.calcified else "no" }}</td></tr>
 {% endfor %}</tbody></table>
+{% elif other_stenoses %}<p>No narrowing of 50 % or more was found in the named branches.</p>
 {% else %}<p>No narrowing was found in the branches that were followed.</p>{% endif %}
-<p class="note">Dominance: {{ dominance }}.</p>
+<p class="note">{% if other_stenoses %}Milder, or in branches without a name: {{ other_stenoses|join(", ") }}. {% endif %}Dominance: {{ dominance }}.</p>
 {% if diameters %}<img class="wide" src="{{ diameters }}" alt="Lumen diameter along the branches">{% endif %}
 
 <h2>Segments</h2>

@@ -175,9 +175,9 @@ def test_the_tube_has_the_radius_of_the_lumen_and_the_marker_stands_at_the_narro
         ring = around[np.abs(arc - branch.arc_mm[place]) < 1e-3]
         drawn = np.linalg.norm(ring - branch.points_mm[place], axis=1)
         assert drawn.max() == pytest.approx(max(branch.radius_mm[place], 0.5), rel=0.05)
-    mark = points_lps(np.array(built.nodes.stenoses.GetNthControlPointPosition(0)))
+    mark = points_lps(np.array(built.nodes.stenoses[0].GetNthControlPointPosition(0)))
     np.testing.assert_allclose(mark, built.content.tree_lps.stenoses[0].point_mm, atol=1e-6)
-    assert built.nodes.stenoses.GetNthControlPointLabel(0) == "LAD 78 %"
+    assert built.nodes.stenoses[0].GetNthControlPointLabel(0) == "LAD 78 %"
 
 
 def test_centrelines_follow_their_branch_within_half_a_millimetre(built: Built) -> None:
