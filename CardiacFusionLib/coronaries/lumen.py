@@ -168,4 +168,6 @@ def search_region(ct: Volume, labels: Volume, pose: HeartPose) -> SearchRegion |
     part = cropped(ct, box)
     on_grid = labels_on(part, labels)
     spacing = part.spacing_mm[::-1]
-    return SearchRegion(part, on_grid, search_mask(on_grid, spacing, heights_above_base(part, pose)), blood_of_root(part, on_grid))
+    return SearchRegion(
+        part, on_grid, search_mask(on_grid, spacing, heights_above_base(part, pose)), blood_of_root(part, on_grid)
+    )

@@ -21,12 +21,17 @@ Nodes = NDArray[np.intp]
 Points = NDArray[np.float64]
 
 GROOVE_DEG = 26.0  # half width of an interventricular groove seen from the long axis
-AV_LEVEL = 0.74  # an artery in the AV groove keeps above this share of the long axis
+# an artery in the AV groove keeps above this share of the long axis: the mitral ring's groove (LCx) lies at the base,
+# the tricuspid ring's (RCA) up to two centimetres lower
+LEFT_AV_LEVEL = 0.88
+RIGHT_AV_LEVEL = 0.74
 MIN_CORRIDOR_MM = {"LAD": 12.0, "LCx": 10.0, "RCA": 16.0, "PDA": 14.0, "PLB": 12.0}
 FACING_MM = 10.0  # an ostium this far to one side of the root's middle is surely of that side
 PDA_TOP_LEVEL = 0.88  # the PDA starts below the AV groove
 PLB_TOP_LEVEL = 0.9
 MIN_SIDE_MM = 9.0
+SIDE = "side"  # what branches without a vessel name are called
+MIN_UNNAMED_MM = 15.0  # a branch without a name is kept from this length on
 MAX_SIDE_BRANCHES = 2  # D1-2, OM1-2; more are kept as unnamed side branches
 
 
@@ -104,12 +109,12 @@ class _Naming:
         apical = p.level < 0.12  # angles mean little at the tip
         groove = np.abs(p.from_anterior_deg) < GROOVE_DEG
         wall = p.level < 1.12
-        in_av = p.level > AV_LEVEL
+        left_av, right_av = p.level > LEFT_AV_LEVEL, p.level > RIGHT_AV_LEVEL
         right = (p.from_anterior_deg > 12.0) & (p.from_anterior_deg < p.septum_deg + 30.0)
         self.corridor = {
             "LAD": (groove & wall) | apical,
-            "LCx": p.on_free_wall & in_av & ~groove,
-            "RCA": right & in_av,
+            "LCx": p.on_free_wall & left_av & ~groove,
+            "RCA": right & right_av,
             "PDA": (np.abs(p.from_inferior_deg) < GROOVE_DEG) & (p.level < 0.9) & ~apical,
             "PLB": (p.from_inferior_deg > 6.0) & (p.from_inferior_deg < 80.0) & (p.level < 0.93) & ~apical,
         }
@@ -169,12 +174,22 @@ def _left(work: _Naming) -> list[NamedPath]:
         shared = _common(a, b)
         if shared > 1:
             named.append(NamedPath("LM", None, a[:shared]))
-            return [*named, NamedPath("LAD", "LM", a[shared - 1 :]), NamedPath("LCx", "LM", b[shared - 1 :])]
+            return [
+                *named,
+                NamedPath("LAD", "LM", a[shared - 1 :]),
+                NamedPath("LCx", "LM", _in_groove(work, b)[shared - 1 :]),
+            ]
     if lad is not None:
         named.append(NamedPath("LAD", None, work.ways[lad]))
     if lcx is not None:
-        named.append(NamedPath("LCx", None, work.ways[lcx]))
+        named.append(NamedPath("LCx", None, _in_groove(work, work.ways[lcx])))
     return named
+
+
+def _in_groove(work: _Naming, way: Nodes) -> Nodes:
+    """The LCx ends where it leaves the AV groove for good; what goes on over the wall is a marginal."""
+    inside = np.flatnonzero(work.corridor["LCx"][way])
+    return way[: int(inside[-1]) + 1]
 
 
 def _right(work: _Naming) -> list[NamedPath]:
@@ -253,8 +268,9 @@ def _sides(work: _Naming, named: list[NamedPath]) -> list[NamedPath]:
         for number, side in enumerate(sorted(kept, key=lambda s: s[1]), start=1):
             result.append(NamedPath(f"{prefix}{number}", trunk, side[2]))
             sides = [s for s in sides if s is not side]
+    sides = [s for s in sides if work.length(s[2]) >= MIN_UNNAMED_MM]
     for spare, (owner_name, _, nodes) in enumerate(sorted(sides, key=lambda s: -work.length(s[2])), start=1):
-        result.append(NamedPath(f"side {spare}", owner_name, nodes))
+        result.append(NamedPath(f"{SIDE} {spare}", owner_name, nodes))
     return result
 
 

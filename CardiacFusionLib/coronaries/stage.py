@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CardiacFusionLib.coronaries.lumen import MIN_CONTRAST_HU, Blood, SearchRegion, distance_mm, search_region
-from CardiacFusionLib.coronaries.naming import NamedPath, name_branches
+from CardiacFusionLib.coronaries.naming import SIDE, NamedPath, name_branches
 from CardiacFusionLib.coronaries.ostia import find_root
 from CardiacFusionLib.coronaries.paths import PathTree, grow_tree, tube_level
 from CardiacFusionLib.coronaries.radius import Profile, centred, measured
@@ -119,7 +119,8 @@ def _measure(ways: PathTree, named: list[NamedPath], ct: Volume, tubes: NDArray[
         profile: Profile = measured(points, ct, blood.hu)
         branch = Branch(path.name, points, profile.radius_mm, path.parent)
         branches[path.name] = branch
-        stenoses += find_stenoses(branch, profile)
+        if not path.name.startswith(SIDE):
+            stenoses += find_stenoses(branch, profile)
         if ways.gap[path.nodes].mean() > GAP_SHARE_DOUBT:
             bridged.append(path.name)
     return _Found(tuple(branches.values()), tuple(stenoses), tuple(bridged))
