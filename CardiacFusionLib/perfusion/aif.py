@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from CardiacFusionLib.perfusion.bolus import Bolus, find_bolus, leading_frames_to_skip
 from CardiacFusionLib.perfusion.concentration import concentration
-from CardiacFusionLib.perfusion.noise import above_noise, noise_sd
+from CardiacFusionLib.perfusion.noise import mean_above_noise, noise_sd
 from CardiacFusionLib.perfusion.result import Aif
 from CardiacFusionLib.spatial.errors import BadInputError, StageError
 from CardiacFusionLib.spatial.labels import Label
@@ -63,7 +63,7 @@ def find_aif(
     kept[slice_index] = pixels[slice_index]
     signal = series.array[:, slice_index][:, pixels[slice_index]].mean(axis=1)
     sd = noise_sd(series.array[:, slice_index]) if noise is None else float(noise[slice_index])
-    return _read(above_noise(signal, sd), series.times_s[:, slice_index], series.sequence, kept)
+    return _read(mean_above_noise(signal, sd), series.times_s[:, slice_index], series.sequence, kept)
 
 
 def aif_flags(aif: Aif, series: Series) -> list[Flag]:
@@ -205,7 +205,7 @@ def _from_dual_sequence(series: Series) -> Aif:
     pool = (pools == 1 + int(np.argmax(sizes))).ravel()
     core = pool & (rise >= np.median(rise[pool]))
     shape = (series.slice_count, *series.array.shape[2:])
-    signal = above_noise(curves[:, core].mean(axis=1), noise_sd(frames))
+    signal = mean_above_noise(curves[:, core].mean(axis=1), noise_sd(frames))
     return _read(signal, series.times_s[:, 0], series.sequence, np.zeros(shape, bool))
 
 

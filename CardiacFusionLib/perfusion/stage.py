@@ -14,7 +14,7 @@ from CardiacFusionLib.perfusion.bolus import leading_frames_to_skip
 from CardiacFusionLib.perfusion.concentration import CONCENTRATION_UNIT, RELATIVE_UNIT, concentration
 from CardiacFusionLib.perfusion.fermi import Prior, mbf_fermi
 from CardiacFusionLib.perfusion.flow import SegmentFlow, SliceCurves, study_flow
-from CardiacFusionLib.perfusion.noise import above_noise, noise_sd
+from CardiacFusionLib.perfusion.noise import noise_sd
 from CardiacFusionLib.perfusion.reserve import reserve_map
 from CardiacFusionLib.perfusion.result import MAP_UNITS, Aif, Motion, Perfusion, PerfusionMaps
 from CardiacFusionLib.perfusion.segments import labels_from, segment_table, slice_levels
@@ -196,7 +196,7 @@ def _wall_curves(series: Series, walls: CmrWalls, aif: Aif, noise: Floats) -> _W
     relative = True
     for s in range(series.slice_count):
         mask = walls.labels[s] == Label.MYOCARDIUM
-        signal = above_noise(series.array[:, s][:, mask].T, float(noise[s]))
+        signal = series.array[:, s][:, mask].T.astype(float)
         pixels.append(mask)
         if len(signal) == 0:
             curves.append(np.zeros((0, series.frame_count)))
@@ -205,7 +205,7 @@ def _wall_curves(series: Series, walls: CmrWalls, aif: Aif, noise: Floats) -> _W
         arrival = float(aif.times_s[aif.foot])
         last = int(np.searchsorted(series.times_s[:, s], arrival + 1e-6, side="right"))
         before = slice(min(start, max(last - 1, 0)), max(last, start + 1))
-        tissue = concentration(signal, before, series.sequence, "myocardium")
+        tissue = concentration(signal, before, series.sequence, "myocardium", float(noise[s]))
         tissue.curves[:, :start] = 0.0
         curves.append(tissue.curves)
         relative = tissue.relative
