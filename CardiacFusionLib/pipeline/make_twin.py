@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from CardiacFusionLib.io.case_folder import FolderWriter, read_case
+from CardiacFusionLib.io.read import read_ct
 from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.twin.case import KINDS, make_twin
 from CardiacFusionLib.twin.from_ct import series_from_ct
@@ -34,7 +35,10 @@ def make_and_write(
     earlier = read_case(from_ct)
     if earlier.ct_walls is None or earlier.pose is None:
         raise BadInputError(f"{from_ct} holds no CT walls; run 'cardiacfusion segment' on the CT first.")
-    study = series_from_ct(earlier.ct_walls, earlier.pose, earlier.tree, seed=seed, ischaemic_territory=ischaemic)
+    ct = read_ct(earlier.ct_path) if earlier.ct_path is not None and earlier.ct_path.exists() else None
+    study = series_from_ct(
+        earlier.ct_walls, earlier.pose, earlier.tree, seed=seed, ischaemic_territory=ischaemic, ct=ct
+    )
     with FolderWriter(out) as folder:
         write_from_ct(study, folder, dicom=dicom)
     yield f"SYNTHETIC stress and rest series for the wall of {from_ct}, {ischaemic} ischaemic; written to {out}"

@@ -15,7 +15,7 @@ from CardiacFusionLib.networks.chamber_unet import ChamberUNet
 from CardiacFusionLib.spatial.labels import CMR_LABEL_COUNT
 from CardiacFusionLib.training.harness import VALIDATION_SEED, Batch, Metrics
 from CardiacFusionLib.training.losses import dice_per_class, label_loss
-from CardiacFusionLib.twin.cmr_training import CmrSample, cmr_training_slice
+from CardiacFusionLib.twin.cmr.training import CmrSample, cmr_training_slice
 from CardiacFusionLib.walls.cmr_input import CHANNELS, CROP, PIXEL_MM, even_out
 
 WIDTHS = (16, 32, 64, 128, 160)

@@ -106,7 +106,7 @@ class CtChambers(CtLabelTask):
 
     def draw(self, seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """See :class:`CtLabelTask`."""
-        from CardiacFusionLib.twin.sampling import ct_training_sample
+        from CardiacFusionLib.twin.ct.sampling import ct_training_sample
 
         drawn = ct_training_sample(seed, shape=(CUBE,) * 3, spacing_mm=SPACING_MM)
         return drawn.image, drawn.labels

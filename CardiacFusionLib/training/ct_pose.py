@@ -26,10 +26,10 @@ from CardiacFusionLib.training.harness import VALIDATION_SEED, Batch, Metrics
 from CardiacFusionLib.training.losses import rotation_angle
 from CardiacFusionLib.training.mistakes import marred
 
-CUBE = 40
-SPACING_MM = 4.0
+CUBE = 28
+SPACING_MM = 6.0
 WIDTH = 16
-REUSE = 8  # a heart costs far more than another look at it, so each is seen from as many wrong frames
+REUSE = 16  # a heart costs far more than another look at it, so each is seen from as many wrong frames
 WINDOW = 64  # hearts in turn before the first is seen again, so that a batch holds different hearts
 VALIDATION_CASES = 48
 # spread of the wrong frames; a first pass starts from the geometric pose (about 6 degrees, 5 mm), later ones nearer
@@ -47,12 +47,12 @@ class _Heart:
 
 
 class CtPose:
-    """Cubes of 40 x 4 mm of label probabilities: half real outputs of the chamber network, half marred truth."""
+    """Cubes of 28 x 6 mm of label probabilities: half real outputs of the chamber network, half marred truth."""
 
     name = "ct_pose"
     version = "0.1.0"
-    batch_size = 4
-    learning_rate = 1e-3
+    batch_size = 8
+    learning_rate = 2e-3
     validate_every_s = 120.0
 
     def __init__(self) -> None:
@@ -135,7 +135,7 @@ def wrong_pose(pose: HeartPose, rng: np.random.Generator) -> HeartPose:
 
 
 def _draw_heart(seed: int) -> _Heart:
-    from CardiacFusionLib.twin.sampling import ct_training_sample
+    from CardiacFusionLib.twin.ct.sampling import ct_training_sample
 
     drawn = ct_training_sample(seed, shape=(CHAMBER_CUBE,) * 3, spacing_mm=CHAMBER_MM)
     rng = np.random.default_rng([seed, 6])

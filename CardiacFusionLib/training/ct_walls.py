@@ -33,7 +33,7 @@ class CtWallsTask(CtLabelTask):
 
     def draw(self, seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """See :class:`CtLabelTask`."""
-        from CardiacFusionLib.twin.sampling import ct_heart_frame_sample
+        from CardiacFusionLib.twin.ct.sampling import ct_heart_frame_sample
 
         drawn = ct_heart_frame_sample(seed, (CUBE,) * 3, SPACING_MM, pose_error_deg=7.0, pose_error_mm=8.0)
         return drawn.image, drawn.labels

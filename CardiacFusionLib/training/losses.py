@@ -8,14 +8,13 @@ import torch
 from torch import Tensor, nn
 
 
-BACKGROUND_WEIGHT = 0.25
-
-
 @lru_cache(maxsize=4)
 def label_loss(classes: int) -> nn.Module:
     """Dice + cross-entropy on class scores (n, classes, ...) and labels (n, 1, ...); background counts in the
-    cross-entropy only, and less there: it fills nine tenths of a cube, and at full weight small networks first learn
-    to say nothing else (MONAI's DiceCELoss; imported here because MONAI takes seconds to import)."""
+    cross-entropy only (MONAI's DiceCELoss; imported here because MONAI takes seconds to import).
+
+    All labels weigh the same: a lower weight for the background made every wall a voxel too thick.
+    """
     from monai.losses.dice import DiceCELoss
 
     if classes < 2:
@@ -27,7 +26,6 @@ def label_loss(classes: int) -> nn.Module:
         batch=True,
         smooth_nr=1.0,
         smooth_dr=1.0,
-        weight=torch.tensor([BACKGROUND_WEIGHT] + [1.0] * (classes - 1)),
     )
     return loss
 

@@ -16,8 +16,8 @@ from CardiacFusionLib.registration.deformation import folded_share, from_maps, o
 from CardiacFusionLib.registration.result import GRID_SHAPE, GRID_SPACING_MM
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.training.harness import VALIDATION_SEED, Batch, Metrics
-from CardiacFusionLib.twin.anatomy import Heart
-from CardiacFusionLib.twin.cmr_training import label_slice, upright_plane
+from CardiacFusionLib.twin.cmr.training import label_slice, upright_plane
+from CardiacFusionLib.twin.heart.anatomy import Heart
 
 WIDTHS = (16, 32, 48, 64, 64)
 REUSE = 8  # pairs drawn of each pair of cuts, with other errors

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from CardiacFusionLib.spatial.aha import segments
 from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.spatial.pose import HeartPose, apply
-from CardiacFusionLib.twin.anatomy import Heart, pose_at_phase
-from CardiacFusionLib.twin.cmr import CmrOptions, build_models, render_series
-from CardiacFusionLib.twin.cmr_plan import THREE_LEVELS, draw_cmr_pose, full_stack_levels, short_axis_slices
-from CardiacFusionLib.twin.coronary import draw_tree
-from CardiacFusionLib.twin.ct import clinical_grid, render_ct
-from CardiacFusionLib.twin.flow import FlowField, culprits, draw_flow
-from CardiacFusionLib.twin.placement import draw_ct_pose
-from CardiacFusionLib.twin.plaque import KINDS
-from CardiacFusionLib.twin.slice_model import SliceModel
+from CardiacFusionLib.twin.cmr.plan import THREE_LEVELS, draw_cmr_pose, full_stack_levels, short_axis_slices
+from CardiacFusionLib.twin.cmr.series import CmrOptions, build_models, render_series
+from CardiacFusionLib.twin.cmr.slice_model import SliceModel
+from CardiacFusionLib.twin.coronary.draw import draw_tree
+from CardiacFusionLib.twin.coronary.plaque import KINDS
+from CardiacFusionLib.twin.ct.render import clinical_grid, render_ct
+from CardiacFusionLib.twin.flow.field import FlowField, culprits, draw_flow
+from CardiacFusionLib.twin.heart.anatomy import Heart, pose_at_phase
+from CardiacFusionLib.twin.heart.placement import draw_ct_pose
 from CardiacFusionLib.twin.truth import Truth, TwinCase
 
 __all__ = ["KINDS", "TwinScene", "make_twin", "segment_means"]

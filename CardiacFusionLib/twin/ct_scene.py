@@ -16,9 +16,9 @@ from CardiacFusionLib.spatial.pose import HeartPose
 from CardiacFusionLib.spatial.resample import sample
 from CardiacFusionLib.spatial.tree import CoronaryTree
 from CardiacFusionLib.spatial.volume import Volume
-from CardiacFusionLib.twin.anatomy import Heart
-from CardiacFusionLib.twin.flow import COLLATERAL_RIM_MM, Reserve, reserve_share, rest_share, vessel_of
-from CardiacFusionLib.twin.tissues import TISSUE_TO_LABEL, Tissue
+from CardiacFusionLib.twin.flow.field import COLLATERAL_RIM_MM, Reserve, reserve_share, rest_share, vessel_of
+from CardiacFusionLib.twin.heart.anatomy import Heart
+from CardiacFusionLib.twin.heart.tissues import TISSUE_TO_LABEL, Tissue
 
 Array = NDArray[np.float64]
 

@@ -13,9 +13,8 @@ from CardiacFusionLib.spatial.pose import LANDMARK_NAMES, HeartPose
 from CardiacFusionLib.spatial.series import Series
 from CardiacFusionLib.spatial.tree import CoronaryTree
 from CardiacFusionLib.spatial.volume import Volume
-from CardiacFusionLib.twin.anatomy import Heart
-from CardiacFusionLib.twin.cmr import CmrOptions, build_models, render_series
-from CardiacFusionLib.twin.cmr_plan import draw_cmr_pose, short_axis_slices
+from CardiacFusionLib.twin.cmr.plan import draw_cmr_pose, short_axis_slices
+from CardiacFusionLib.twin.cmr.series import CmrOptions, build_models, render_series
 from CardiacFusionLib.twin.ct_scene import (
     CtScene,
     WallGeometry,
@@ -25,7 +24,8 @@ from CardiacFusionLib.twin.ct_scene import (
     tissues_of_ct,
     wall_geometry,
 )
-from CardiacFusionLib.twin.flow import VESSELS, Reserve
+from CardiacFusionLib.twin.flow.field import VESSELS, Reserve
+from CardiacFusionLib.twin.heart.anatomy import Heart
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import HeartPose
 from CardiacFusionLib.spatial.volume import Volume
-from CardiacFusionLib.twin import sdf
-from CardiacFusionLib.twin.anatomy import Heart, pose_at_phase
-from CardiacFusionLib.twin.placement import draw_ct_pose
-from CardiacFusionLib.twin.tissues import TISSUE_TO_LABEL, Tissue
-from CardiacFusionLib.twin.warp import SmoothWarp
+from CardiacFusionLib.twin.heart import sdf
+from CardiacFusionLib.twin.heart.anatomy import Heart, pose_at_phase
+from CardiacFusionLib.twin.heart.placement import draw_ct_pose
+from CardiacFusionLib.twin.heart.tissues import TISSUE_TO_LABEL, Tissue
+from CardiacFusionLib.twin.heart.warp import SmoothWarp
 
 STEP = 3.5
 AXIS = np.arange(-105.0, 105.0, STEP)

@@ -11,7 +11,7 @@ from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import axis_angle_deg
 from CardiacFusionLib.twin.case import make_twin
-from CardiacFusionLib.twin.cmr import CmrOptions
+from CardiacFusionLib.twin.cmr.series import CmrOptions
 from CardiacFusionLib.twin.write import write_twin
 
 SMALL = CmrOptions(size=72, spacing_mm=3.0, frames=30, depth_samples=2)

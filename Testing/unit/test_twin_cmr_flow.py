@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from CardiacFusionLib.spatial.tree import CoronaryTree
-from CardiacFusionLib.twin.anatomy import Heart
-from CardiacFusionLib.twin.coronary import draw_tree
-from CardiacFusionLib.twin.flow import VESSELS, FlowField, Reserve, Supply, reserve_share, rest_share
-from CardiacFusionLib.twin.plaque import narrowed
+from CardiacFusionLib.twin.coronary.draw import draw_tree
+from CardiacFusionLib.twin.coronary.plaque import narrowed
+from CardiacFusionLib.twin.flow.field import VESSELS, FlowField, Reserve, Supply, reserve_share, rest_share
+from CardiacFusionLib.twin.heart.anatomy import Heart
 
 ANGLES, LEVELS = (a.ravel() for a in np.meshgrid(np.arange(0.0, 360.0, 10.0), np.linspace(0.1, 0.9, 6)))
 MIDDLE = np.full(ANGLES.shape, 0.5)

@@ -11,7 +11,7 @@ from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import HeartPose, axis_angle_deg
 from CardiacFusionLib.spatial.resample import heart_grid
-from CardiacFusionLib.twin.cmr import CmrOptions
+from CardiacFusionLib.twin.cmr.series import CmrOptions
 from CardiacFusionLib.twin.from_ct import series_from_ct
 from CardiacFusionLib.twin.write import write_from_ct
 

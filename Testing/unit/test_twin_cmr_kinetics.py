@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from CardiacFusionLib.spatial.mr_signal import T1_BLOOD_MS, concentration_from_ratio
-from CardiacFusionLib.twin.cmr import SEQUENCE, _signal
-from CardiacFusionLib.twin.kinetics import (
+from CardiacFusionLib.twin.cmr.series import SEQUENCE, _signal
+from CardiacFusionLib.twin.cmr.tissue import column, pools
+from CardiacFusionLib.twin.flow.kinetics import (
     FINE_STEP_S,
     TISSUE_DENSITY_G_ML,
     Bolus,
@@ -15,8 +16,7 @@ from CardiacFusionLib.twin.kinetics import (
     fermi_residue,
     tissue_curves,
 )
-from CardiacFusionLib.twin.mr_tissue import column, pools
-from CardiacFusionLib.twin.tissues import Tissue
+from CardiacFusionLib.twin.heart.tissues import Tissue
 
 
 @pytest.fixture(scope="module", params=[("stress", 1), ("rest", 2), ("stress", 3)])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from CardiacFusionLib.spatial.labels import Label
-from CardiacFusionLib.twin.anatomy import Heart
-from CardiacFusionLib.twin.cmr_training import CHANNELS, cmr_training_slice, label_slice, upright_plane
+from CardiacFusionLib.twin.cmr.training import CHANNELS, cmr_training_slice, label_slice, upright_plane
+from CardiacFusionLib.twin.heart.anatomy import Heart
 
 
 @pytest.fixture(scope="module")

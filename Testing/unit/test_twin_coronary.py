@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from CardiacFusionLib.spatial.tree import Branch, CoronaryTree
-from CardiacFusionLib.twin.anatomy import Heart
-from CardiacFusionLib.twin.coronary import draw_tree
-from CardiacFusionLib.twin.coronary_bed import distance_to_heart
-from CardiacFusionLib.twin.flow import culprits, vessel_of
-from CardiacFusionLib.twin.plaque import FLOW_LIMITING_PERCENT, KINDS, add_plaques, narrowed
+from CardiacFusionLib.twin.coronary.bed import distance_to_heart
+from CardiacFusionLib.twin.coronary.draw import draw_tree
+from CardiacFusionLib.twin.coronary.plaque import FLOW_LIMITING_PERCENT, KINDS, add_plaques, narrowed
+from CardiacFusionLib.twin.flow.field import culprits, vessel_of
+from CardiacFusionLib.twin.heart.anatomy import Heart
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ from CardiacFusionLib.spatial.pose import HeartPose, axis_angle_deg
 from CardiacFusionLib.spatial.resample import sample
 from CardiacFusionLib.spatial.tree import Branch, CoronaryTree, Stenosis
 from CardiacFusionLib.spatial.volume import Volume
-from CardiacFusionLib.twin.anatomy import Heart
-from CardiacFusionLib.twin.appearance import Appearance
-from CardiacFusionLib.twin.ct import clinical_grid, heart_middle, render_ct
-from CardiacFusionLib.twin.placement import draw_ct_pose
-from CardiacFusionLib.twin.sampling import CtSample, ct_heart_frame_sample, ct_training_sample
-from CardiacFusionLib.twin.tissues import TISSUE_TO_LABEL, Tissue
+from CardiacFusionLib.twin.ct.appearance import Appearance
+from CardiacFusionLib.twin.ct.render import clinical_grid, heart_middle, render_ct
+from CardiacFusionLib.twin.ct.sampling import CtSample, ct_heart_frame_sample, ct_training_sample
+from CardiacFusionLib.twin.heart.anatomy import Heart
+from CardiacFusionLib.twin.heart.placement import draw_ct_pose
+from CardiacFusionLib.twin.heart.tissues import TISSUE_TO_LABEL, Tissue
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from CardiacFusionLib.spatial.tree import CoronaryTree, Stenosis
 from CardiacFusionLib.spatial.volume import Volume
-from CardiacFusionLib.twin.appearance import Appearance
-from CardiacFusionLib.twin.tissues import Tissue
+from CardiacFusionLib.twin.ct.appearance import Appearance
+from CardiacFusionLib.twin.heart.tissues import Tissue
 
 WALL_MM = 0.6
 PLAQUE_HU = 60.0

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from CardiacFusionLib.spatial.aha import insertion_angle_deg
 from CardiacFusionLib.spatial.pose import HeartPose, apply
-from CardiacFusionLib.twin import chambers
-from CardiacFusionLib.twin.chest import chest_layers
-from CardiacFusionLib.twin.heart_layers import heart_layers, ventricles_outer
-from CardiacFusionLib.twin.shape import Shape
-from CardiacFusionLib.twin.tissues import Tissue
-from CardiacFusionLib.twin.warp import SmoothWarp
+from CardiacFusionLib.twin.heart import chambers
+from CardiacFusionLib.twin.heart.chest import chest_layers
+from CardiacFusionLib.twin.heart.layers import heart_layers, ventricles_outer
+from CardiacFusionLib.twin.heart.shape import Shape
+from CardiacFusionLib.twin.heart.tissues import Tissue
+from CardiacFusionLib.twin.heart.warp import SmoothWarp
 
 Array = NDArray[np.float64]
 Solid = Callable[[NDArray[np.float32]], NDArray[np.float32]]

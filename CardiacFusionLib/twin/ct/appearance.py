@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from CardiacFusionLib.twin.tissues import TISSUE_COUNT, Tissue
+from CardiacFusionLib.twin.heart.tissues import TISSUE_COUNT, Tissue
 
 Field = NDArray[np.float32]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from CardiacFusionLib.twin.sdf import unit
+from CardiacFusionLib.twin.heart.sdf import unit
 
 Array = NDArray[np.float64]
 

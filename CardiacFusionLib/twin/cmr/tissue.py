@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CardiacFusionLib.spatial.mr_signal import T1_BLOOD_MS, T1_MYOCARDIUM_MS
-from CardiacFusionLib.twin.tissues import TISSUE_COUNT, Tissue
+from CardiacFusionLib.twin.heart.tissues import TISSUE_COUNT, Tissue
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from CardiacFusionLib.twin.anatomy import Heart
-from CardiacFusionLib.twin.appearance import Appearance
-from CardiacFusionLib.twin.chambers import right_atrium_centre
-from CardiacFusionLib.twin.chest import sternum_depth
-from CardiacFusionLib.twin.shape import Shape
+from CardiacFusionLib.twin.ct.appearance import Appearance
+from CardiacFusionLib.twin.heart.anatomy import Heart
+from CardiacFusionLib.twin.heart.chambers import right_atrium_centre
+from CardiacFusionLib.twin.heart.chest import sternum_depth
+from CardiacFusionLib.twin.heart.shape import Shape
 
 Image = NDArray[np.float32]
 

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from CardiacFusionLib.spatial.pose import HeartPose
 from CardiacFusionLib.spatial.tree import CoronaryTree
 from CardiacFusionLib.spatial.volume import Volume
-from CardiacFusionLib.twin.anatomy import Heart
-from CardiacFusionLib.twin.appearance import Appearance, draw_fields
-from CardiacFusionLib.twin.ct_arteries import paint_arteries
-from CardiacFusionLib.twin.painting import CoarseScene, heart_points, paint
-from CardiacFusionLib.twin.scanner import degrade, field_of_view
+from CardiacFusionLib.twin.ct.appearance import Appearance, draw_fields
+from CardiacFusionLib.twin.ct.arteries import paint_arteries
+from CardiacFusionLib.twin.ct.painting import CoarseScene, heart_points, paint
+from CardiacFusionLib.twin.ct.scanner import degrade, field_of_view
+from CardiacFusionLib.twin.heart.anatomy import Heart
 
 COARSE_MM = 2.0
 

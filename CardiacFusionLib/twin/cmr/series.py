@@ -17,11 +17,11 @@ from CardiacFusionLib.spatial.mr_signal import (
 )
 from CardiacFusionLib.spatial.pose import HeartPose
 from CardiacFusionLib.spatial.series import Sequence, Series, SlicePose
-from CardiacFusionLib.twin.cmr_plan import frame_times
-from CardiacFusionLib.twin.kinetics import Bolus, blood_curves, tissue_curves
-from CardiacFusionLib.twin.mr_tissue import column, pools
-from CardiacFusionLib.twin.slice_model import FINE, Scene, SliceModel, breathing_field, build_slice
-from CardiacFusionLib.twin.tissues import Tissue
+from CardiacFusionLib.twin.cmr.plan import frame_times
+from CardiacFusionLib.twin.cmr.slice_model import FINE, Scene, SliceModel, breathing_field, build_slice
+from CardiacFusionLib.twin.cmr.tissue import column, pools
+from CardiacFusionLib.twin.flow.kinetics import Bolus, blood_curves, tissue_curves
+from CardiacFusionLib.twin.heart.tissues import Tissue
 
 Array = NDArray[np.float64]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from CardiacFusionLib.twin.sdf import (
+from CardiacFusionLib.twin.heart.sdf import (
     Distance,
     Points,
     ellipsoid,
@@ -15,8 +15,8 @@ from CardiacFusionLib.twin.sdf import (
     smooth_path,
     tube,
 )
-from CardiacFusionLib.twin.shape import Array, Shape
-from CardiacFusionLib.twin.tissues import Tissue
+from CardiacFusionLib.twin.heart.shape import Array, Shape
+from CardiacFusionLib.twin.heart.tissues import Tissue
 
 Layer = tuple[Tissue, Distance]
 VESSEL_WALL_MM = 1.8

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from CardiacFusionLib.twin import chambers as c
-from CardiacFusionLib.twin.sdf import Distance, Points, plane, smooth_max, smooth_min, tube
-from CardiacFusionLib.twin.shape import Shape
-from CardiacFusionLib.twin.tissues import Tissue
+from CardiacFusionLib.twin.heart import chambers as c
+from CardiacFusionLib.twin.heart.sdf import Distance, Points, plane, smooth_max, smooth_min, tube
+from CardiacFusionLib.twin.heart.shape import Shape
+from CardiacFusionLib.twin.heart.tissues import Tissue
 
 
 def ventricles_outer(shape: Shape, p: Points) -> tuple[Distance, Distance]:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from CardiacFusionLib.spatial.pose import HeartPose
-from CardiacFusionLib.twin.anatomy import Heart
+from CardiacFusionLib.twin.heart.anatomy import Heart
 
 
 def draw_pose(rng: np.random.Generator, heart: Heart, tilt_deg: float = 4.0, shift_mm: float = 60.0) -> HeartPose:

@@ -18,8 +18,8 @@ from scipy.spatial import cKDTree
 
 from CardiacFusionLib.spatial.aha import insertion_angle_deg
 from CardiacFusionLib.spatial.tree import Branch, CoronaryTree
-from CardiacFusionLib.twin.anatomy import Heart
-from CardiacFusionLib.twin.plaque import FLOW_LIMITING_PERCENT
+from CardiacFusionLib.twin.coronary.plaque import FLOW_LIMITING_PERCENT
+from CardiacFusionLib.twin.heart.anatomy import Heart
 
 Array = NDArray[np.float64]
 

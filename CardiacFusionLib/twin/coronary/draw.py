@@ -16,9 +16,9 @@ from scipy.interpolate import PchipInterpolator, make_interp_spline
 from scipy.ndimage import gaussian_filter1d
 
 from CardiacFusionLib.spatial.tree import Branch, CoronaryTree
-from CardiacFusionLib.twin.anatomy import Heart
-from CardiacFusionLib.twin.coronary_bed import GROOVE_LEVELS, AvRing, groove_angles, lifted, lv_surface
-from CardiacFusionLib.twin.plaque import add_plaques
+from CardiacFusionLib.twin.coronary.bed import GROOVE_LEVELS, AvRing, groove_angles, lifted, lv_surface
+from CardiacFusionLib.twin.coronary.plaque import add_plaques
+from CardiacFusionLib.twin.heart.anatomy import Heart
 
 Points = NDArray[np.float64]
 

@@ -11,12 +11,12 @@ from scipy.spatial.transform import Rotation
 from CardiacFusionLib.spatial.pose import HeartPose
 from CardiacFusionLib.spatial.resample import heart_grid
 from CardiacFusionLib.spatial.volume import Volume
-from CardiacFusionLib.twin.anatomy import Heart
-from CardiacFusionLib.twin.appearance import Appearance, draw_fields
-from CardiacFusionLib.twin.ct import heart_middle
-from CardiacFusionLib.twin.painting import heart_points, paint
-from CardiacFusionLib.twin.placement import draw_ct_pose
-from CardiacFusionLib.twin.scanner import degrade
+from CardiacFusionLib.twin.ct.appearance import Appearance, draw_fields
+from CardiacFusionLib.twin.ct.painting import heart_points, paint
+from CardiacFusionLib.twin.ct.render import heart_middle
+from CardiacFusionLib.twin.ct.scanner import degrade
+from CardiacFusionLib.twin.heart.anatomy import Heart
+from CardiacFusionLib.twin.heart.placement import draw_ct_pose
 
 OUTSIDE_HU = -1024.0
 

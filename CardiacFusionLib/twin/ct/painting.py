@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CardiacFusionLib.spatial.volume import Volume
-from CardiacFusionLib.twin.anatomy import FAR_MM, Heart, Layer
-from CardiacFusionLib.twin.appearance import Appearance, field_values
-from CardiacFusionLib.twin.tissues import TISSUE_TO_LABEL, Tissue
+from CardiacFusionLib.twin.ct.appearance import Appearance, field_values
+from CardiacFusionLib.twin.heart.anatomy import FAR_MM, Heart, Layer
+from CardiacFusionLib.twin.heart.tissues import TISSUE_TO_LABEL, Tissue
 
 Image = NDArray[np.float32]
 

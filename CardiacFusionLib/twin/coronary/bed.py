@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from CardiacFusionLib.twin import chambers
-from CardiacFusionLib.twin.anatomy import Heart
-from CardiacFusionLib.twin.heart_layers import heart_layers, ventricles_outer
-from CardiacFusionLib.twin.tissues import Tissue
+from CardiacFusionLib.twin.heart import chambers
+from CardiacFusionLib.twin.heart.anatomy import Heart
+from CardiacFusionLib.twin.heart.layers import heart_layers, ventricles_outer
+from CardiacFusionLib.twin.heart.tissues import Tissue
 
 Array = NDArray[np.float64]
 

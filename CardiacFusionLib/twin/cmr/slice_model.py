@@ -12,7 +12,7 @@ from scipy import ndimage
 from CardiacFusionLib.spatial.labels import CMR_LABEL_COUNT
 from CardiacFusionLib.spatial.pose import HeartPose
 from CardiacFusionLib.spatial.series import SlicePose
-from CardiacFusionLib.twin.tissues import TISSUE_TO_LABEL, Tissue
+from CardiacFusionLib.twin.heart.tissues import TISSUE_TO_LABEL, Tissue
 
 Array = NDArray[np.float64]
 NEAR_MM = 70.0  # from the middle of the ventricles: here partial volume through the slice counts

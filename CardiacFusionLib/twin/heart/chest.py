@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from CardiacFusionLib.twin.sdf import Distance, Points, ellipsoid, smooth_max, smooth_min, tube
-from CardiacFusionLib.twin.shape import Shape
-from CardiacFusionLib.twin.tissues import Tissue
+from CardiacFusionLib.twin.heart.sdf import Distance, Points, ellipsoid, smooth_max, smooth_min, tube
+from CardiacFusionLib.twin.heart.shape import Shape
+from CardiacFusionLib.twin.heart.tissues import Tissue
 
 Layer = tuple[Tissue, Distance]
 

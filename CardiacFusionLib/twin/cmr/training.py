@@ -16,9 +16,9 @@ from scipy.spatial.transform import Rotation
 
 from CardiacFusionLib.spatial.labels import CMR_LABEL_COUNT, Label
 from CardiacFusionLib.spatial.mr_signal import sr_flash_signal, t1_with_contrast_ms
-from CardiacFusionLib.twin.anatomy import Heart
-from CardiacFusionLib.twin.mr_tissue import column, other_muscle, pools
-from CardiacFusionLib.twin.tissues import TISSUE_COUNT, TISSUE_TO_LABEL, Tissue
+from CardiacFusionLib.twin.cmr.tissue import column, other_muscle, pools
+from CardiacFusionLib.twin.heart.anatomy import Heart
+from CardiacFusionLib.twin.heart.tissues import TISSUE_COUNT, TISSUE_TO_LABEL, Tissue
 
 Array = NDArray[np.float64]
 

@@ -1,0 +1,1 @@
+"""The first-pass CMR of a twin: plan, slices, series, training slices."""

@@ -1,0 +1,1 @@
+"""The coronary tree of a twin: its bed in the grooves, branches, plaques."""

@@ -1,0 +1,1 @@
+"""True flow of a twin's wall and the kinetics of the contrast agent."""
