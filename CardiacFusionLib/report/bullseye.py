@@ -33,6 +33,7 @@ def draw_bullseye(
     """
     from matplotlib.colors import ListedColormap, Normalize
     from matplotlib.patches import Polygon
+    from matplotlib.patheffects import withStroke
 
     for segment, value in values.items():
         rgb = colours_of(np.array([float(value)]), scale.low, scale.high)[0]
@@ -40,7 +41,8 @@ def draw_bullseye(
         words = f"{value:.1f}" if np.isfinite(value) else "–"
         colour = text_on((float(rgb[0]), float(rgb[1]), float(rgb[2])))
         x, y = segment_centre(segment)
-        axes.text(float(x), float(y), words, color=colour, fontsize=10.5, ha="center", va="center", zorder=4)
+        label = axes.text(float(x), float(y), words, color=colour, fontsize=10.5, ha="center", va="center", zorder=7)
+        label.set_path_effects([withStroke(linewidth=2.5, foreground=rgb)])  # readable where a branch runs below it
     for segment in marked:
         if segment in values:
             axes.add_patch(

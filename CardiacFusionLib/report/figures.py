@@ -104,7 +104,7 @@ def curves_figure(content: CaseContent, polar: PolarMap) -> bytes | None:
             lower.plot(times, np.mean(mine, axis=0), color=colour, linewidth=2.2, label=vessel)
     lower.set_ylabel("Wall signal − baseline", fontsize=9, color=_INK)
     lower.set_xlabel("Time (s)", fontsize=9, color=_INK)
-    lower.legend(frameon=False, fontsize=9, ncols=3, loc="upper left")
+    lower.legend(frameon=False, fontsize=9, ncols=3, loc="upper right")
     for axes in (upper, lower):
         _tidy(axes)
     return png(figure)

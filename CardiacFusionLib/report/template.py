@@ -48,7 +48,7 @@ footer { margin-top:38px; border-top:1px solid var(--line); padding-top:10px; co
 {% if f.numbers or f.segments %}<div class="numbers">{% for name, amount in f.numbers %}<span>{{ name }} <b>{{ amount }}</b></span>{% endfor %}{% if f.segments %}<span>segments <b>{{ f.segments }}</b></span>{% endif %}</div>{% endif %}
 </div>
 {% endfor %}
-{% if flags %}<p class="note">{{ flags|length }} quality note{{ "s" if flags|length > 1 }}: {% for q in flags %}{{ q.reason }}{{ " " if not loop.last }}{% endfor %}</p>{% endif %}
+{% if flags %}<p class="note"><b>To keep in mind:</b> {% for q in flags[:2] %}{{ q.reason }} {% endfor %}{% if flags|length > 2 %}{{ flags|length - 2 }} more below, under ‘How far to trust this’.{% endif %}</p>{% endif %}
 </section>
 
 <img class="wide" src="{{ bullseye }}" alt="Bullseye of stress myocardial blood flow with the coronary branches">
