@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from CardiacFusionLib.networks.blocks import ConvBlock, ResidualBlock
 
+GROUP = 8  # channels normalised together
+
 
 def rotation_from_axes(six: Tensor) -> Tensor:
     """Six numbers (n, 6) -> rotation matrices (n, 3, 3) with rows x, y, z.
@@ -31,12 +33,12 @@ class PoseResNet(nn.Module):
     def __init__(self, channels: int = 8, width: int = 16, translation_scale_mm: float = 20.0) -> None:
         super().__init__()
         self.translation_scale_mm = translation_scale_mm
-        stages: list[nn.Module] = [ConvBlock(channels, width, stride=2)]
+        stages: list[nn.Module] = [ConvBlock(channels, width, stride=2, group=GROUP)]
         inputs = width
         for stage in range(4):
             outputs = width * 2**stage
-            stages.append(ResidualBlock(inputs, outputs, stride=1 if stage == 0 else 2))
-            stages.append(ResidualBlock(outputs, outputs))
+            stages.append(ResidualBlock(inputs, outputs, stride=1 if stage == 0 else 2, group=GROUP))
+            stages.append(ResidualBlock(outputs, outputs, group=GROUP))
             inputs = outputs
         self.features = nn.Sequential(*stages)
         self.head = nn.Linear(inputs * 8, 9)
