@@ -84,7 +84,7 @@ def write_scene_and_views(
                 if "seconds" in part:
                     seconds.setdefault(str(part["part"]), float(str(part["seconds"])))
                     log(f"{part['part']}: {part['seconds']} s")
-                if "rss_mb" in part:
+                if part.get("rss_mb") is not None:
                     rss = float(str(part["rss_mb"]))
             if reason is None or reason.startswith(_TOO_LONG):
                 break  # another backend would not be faster

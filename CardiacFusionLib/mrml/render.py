@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import pickle
-import resource
 import sys
 import time
 from pathlib import Path
@@ -31,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
 
     from CardiacFusionLib.mrml.app import SceneApp, choose_window, save_scene
+    from CardiacFusionLib.mrml.layout import arrange
     from CardiacFusionLib.mrml.scene import build_scene
     from CardiacFusionLib.mrml.views import render_views
 
@@ -45,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
             _say(part="built", seconds=round(time.perf_counter() - start, 2), nodes=app.scene.GetNumberOfNodes())
             if not chosen.skip_scene:
                 start = time.perf_counter()
+                arrange(app.scene, nodes)
                 save_scene(app.scene, chosen.out / "scene.mrb")
                 _say(part="scene", seconds=round(time.perf_counter() - start, 2))
             start = time.perf_counter()
@@ -53,8 +54,17 @@ def main(arguments: list[str] | None = None) -> int:
     except CardiacFusionError as error:
         _say(part="failed", reason=str(error))
         return error.exit_code
-    _say(part="done", rss_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+    _say(part="done", rss_mb=_peak_mb())
     return 0
+
+
+def _peak_mb() -> float | None:
+    """Peak memory of this process in MB; None where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 if __name__ == "__main__":

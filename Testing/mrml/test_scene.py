@@ -292,3 +292,59 @@ def test_a_bundle_brings_everything_back(built: Built, tmp_path: Path) -> None:
         assert colour.GetName() == built.nodes.colour.GetName() and colour.GetNumberOfColors() == 256
         tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(app.scene)
         assert tree.GetItemByName(built.content.title)
+
+
+def test_an_opened_scene_shows_the_fused_heart_in_its_three_planes(pictures) -> None:
+    from CardiacFusionLib.mrml.app import SceneApp, load_scene
+
+    with SceneApp() as app:
+        load_scene(app.scene, pictures.scene)
+        for layout, preset in (("Red", "Axial"), ("Yellow", "Sagittal"), ("Green", "Coronal")):
+            composite = app.scene.GetSingletonNode(layout, "vtkMRMLSliceCompositeNode")
+            assert app.scene.GetNodeByID(composite.GetBackgroundVolumeID()).GetName() == "CT coronary angiogram"
+            assert app.scene.GetNodeByID(composite.GetForegroundVolumeID()).GetName() == "Stress MBF, whole wall"
+            assert app.scene.GetSingletonNode(layout, "vtkMRMLSliceNode").GetOrientation() == preset
+
+
+def test_a_case_with_little_in_it_still_becomes_a_scene() -> None:
+    from dataclasses import replace
+
+    from CardiacFusionLib.mrml.app import SceneApp
+    from CardiacFusionLib.mrml.scene import build_scene
+    from CardiacFusionLib.spatial.pose import HeartPose
+    from CardiacFusionLib.spatial.tree import CoronaryTree
+
+    small = bullet_case(32, 4.8, rest=False)
+    mbf = small.stress.maps.maps["mbf"].copy()
+    mbf[1] = np.nan  # a slice where nothing could be fitted
+    stress = replace(small.stress, maps=replace(small.stress.maps, maps={"mbf": mbf}))
+    bare = replace(
+        small,
+        stress=stress,
+        tree=CoronaryTree(()),
+        pose=HeartPose(small.pose.lps_to_heart),
+        fusion=replace(small.fusion, findings=()),
+    )
+    with SceneApp() as app:
+        nodes = build_scene(bare, app.scene)
+        assert sorted(nodes.slice_maps) == [0, 2]
+        assert nodes.tubes == [] and nodes.landmarks.GetNumberOfControlPoints() == 0
+
+
+def test_the_border_of_a_measured_map_does_not_reach_the_wall(built: Built) -> None:
+    """Border pixels share their volume with blood and fat; on the CT's sharp wall they would be a false rim."""
+    from scipy import ndimage
+
+    from CardiacFusionLib.mrml.perfusion_places import slice_on_wall
+
+    content = built.content
+    spoiled = content.stress.maps.maps["mbf"].copy()
+    measured = np.isfinite(spoiled[1])
+    border = measured & ~ndimage.binary_erosion(measured)
+    spoiled[1][border] = 0.0
+    shown = slice_on_wall(content.registration, content.stress.series, spoiled, 1, content.pose)
+    values = shown.array[np.isfinite(shown.array)]
+    assert np.mean(values < DEFECT_MBF - 1e-3) < 0.01
+    whole = content.stress.maps.maps["mbf"]
+    clean = slice_on_wall(content.registration, content.stress.series, whole, 1, content.pose)
+    assert np.isfinite(clean.array).sum() == len(values)  # the wall is covered all the same
