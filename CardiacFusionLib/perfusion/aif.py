@@ -122,7 +122,8 @@ def _core(series: Series, walls: CmrWalls) -> NDArray[np.bool_]:
         curves = series.array[:, s][:, inner].astype(float)
         start = leading_frames_to_skip(curves.mean(axis=1))
         smooth = ndimage.uniform_filter1d(curves[start:], 3, axis=0, mode="nearest")
-        rise = smooth.max(axis=0) - np.median(curves[start : start + 4], axis=0)
+        # the peak alone decides: taking the baseline into account would pick pixels whose baseline noise is low
+        rise = smooth.max(axis=0)
         when = np.argmax(smooth, axis=0)
         together = np.abs(when - np.median(when)) <= 2
         bright = rise >= np.percentile(rise[together], 50) if together.any() else np.zeros_like(together)

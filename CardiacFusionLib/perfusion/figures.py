@@ -25,8 +25,8 @@ def curves_figure(perfusion: Perfusion, note: str = "") -> Figure:
         raise BadInputError("This perfusion result holds no curves to draw; quantify it again.")
     table, aif = perfusion.curves, perfusion.aif
     unit = "relative" if perfusion.maps.relative else "mmol/L"
-    figure = Figure(figsize=(13, 4.6), dpi=110, layout="constrained")
-    first, *rings = figure.subplots(1, 4)
+    figure = Figure(figsize=(13, 4.6), dpi=110)
+    first, *rings = figure.subplots(1, 4, gridspec_kw={"left": 0.05, "right": 0.99, "bottom": 0.12, "top": 0.86})
     times = table["time_s"].to_numpy()
     first.plot(times, table["aif"], color="black")
     for index, name in ((aif.foot, "foot"), (aif.peak, "peak"), (aif.end, "end of first pass")):
@@ -70,8 +70,8 @@ def maps_figure(
 
     shown = [n for n in names if n in perfusion.maps.maps]
     count = perfusion.series.slice_count
-    figure = Figure(figsize=(3.2 * count + 1.2, 3.0 * len(shown)), dpi=100, layout="constrained")
-    axes = figure.subplots(len(shown), count, squeeze=False)
+    figure = Figure(figsize=(3.2 * count + 1.2, 3.0 * len(shown)), dpi=100)
+    axes = figure.subplots(len(shown), count, squeeze=False, gridspec_kw={"wspace": 0.02, "hspace": 0.12})
     background = perfusion.series.array.mean(axis=0)
     for row, name in zip(axes, shown):
         values = perfusion.maps.maps[name]

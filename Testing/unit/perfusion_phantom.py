@@ -125,6 +125,7 @@ def make_phantom(
             for name, region in regions(*shift[t, s]).items():
                 picture[region] = paint[name][t] if name in paint else still[name]
             small = (picture * coil).reshape(size, fine, size, fine).mean(axis=(1, 3))
+            small = ndimage.gaussian_filter(small, 0.4)
             draw = rng.normal(0.0, noise * 0.1, (2, size, size))
             array[t, s] = 1000.0 * np.hypot(small + draw[0], draw[1])
         centre = regions(0.0, 0.0)
@@ -146,6 +147,5 @@ def make_phantom(
                 "rv_insertion_inferior": middle + r * np.array([np.cos(np.deg2rad(240)), -np.sin(np.deg2rad(240)), 0]),
             }
         )
-    array = ndimage.gaussian_filter(array, (0, 0, 0.4, 0.4))
     series = Series(array, tuple(poses), times, state=state, sequence=sequence)
     return Phantom(series, CmrWalls(labels, tuple(landmarks)), mbf, shift)

@@ -115,7 +115,7 @@ def test_a_user_may_draw_the_region_or_give_the_curve() -> None:
 def test_dual_sequence_frames_are_preferred_and_the_later_pool_is_the_left_one() -> None:
     phantom = make_phantom(1, breathing_mm=0.0)
     low = phantom.series.array[:, 0, ::2, ::2]
-    aif = find_aif(replace(phantom.series, aif_frames=low), phantom.walls)
+    aif = find_aif(replace(phantom.series, aif_frames=low, aif_pose=phantom.series.poses[0]), phantom.walls)
     truth = arterial_input(aif.times_s)
     assert aif.curve[aif.peak] == pytest.approx(truth.max(), rel=0.06)
     assert not aif.mask.any()
