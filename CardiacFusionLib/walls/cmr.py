@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import regionprops
+from skimage.morphology import convex_hull_image
 
 from CardiacFusionLib.models.loading import load
 from CardiacFusionLib.spatial.errors import BadInputError
@@ -110,13 +111,14 @@ def _tidy(labels: NDArray[np.uint8], spacing_mm: tuple[float, float]) -> NDArray
     filled = ndimage.binary_fill_holes(lv)
     result[lv] = labels[lv]
     result[filled & ~lv] = Label.LV_CAVITY
-    # papillary muscles stand in the blood: the cavity's outline runs around them
-    inside = ndimage.binary_fill_holes(result == Label.LV_CAVITY)
-    result[inside & (result == Label.MYOCARDIUM)] = Label.LV_CAVITY
     cavities, count = ndimage.label(result == Label.LV_CAVITY)
     if count > 1:  # the cavity is one room: islands belong to the wall around them
         sizes = ndimage.sum_labels(cavities > 0, cavities, np.arange(1, count + 1))
         result[(cavities > 0) & (cavities != 1 + int(np.argmax(sizes)))] = Label.MYOCARDIUM
+    cavity = result == Label.LV_CAVITY
+    if cavity.any():  # papillary muscles and trabeculae count as blood pool: the endocardial contour runs around them
+        # (Schulz-Menger 2020, J Cardiovasc Magn Reson 22:19), so it has no bays
+        result[convex_hull_image(cavity) & (result == Label.MYOCARDIUM)] = Label.LV_CAVITY
     rv, count = ndimage.label((labels == Label.RV_CAVITY) & ~filled, np.ones((3, 3)))
     if count:
         away = ndimage.distance_transform_edt(~filled, sampling=spacing_mm[::-1])

@@ -13,9 +13,10 @@ from CardiacFusionLib.spatial.series import Series
 
 BLOCK = 4  # pixels a side of the blocks whose curves are read: averages noise and residual motion
 ARRIVAL_SHARE = 0.15  # the bolus has arrived where the brightest blocks reach this share of their rise
-BLOOD_SHARE = 0.5  # blocks that rise at least by this share of the largest rise are blood
+BLOOD_SHARE = 0.35  # blocks that rise at least by this share of the largest rise are blood
 MIN_TRANSIT_S = 2.0  # RV to LV through the lungs takes at least this long in any adult
 MYOCARDIUM_AFTER_S = (4.0, 14.0)  # the wall is brightest so long after the LV's peak
+MIN_RISE_NOISE, MIN_RISE_SHARE = 5.0, 0.05  # a bolus rises above the noise and by a share of the signal
 PROTON_DENSITY_FACTOR = 1.5  # leading frames so much brighter than the baseline are proton-density frames
 
 
@@ -56,11 +57,14 @@ def find_phases(series: Series) -> Phases:
     rise = smooth - smooth[start : start + 3].mean(axis=0)
     rise[:start] = 0
     bright = np.percentile(rise, 99.0, axis=1)
-    if bright.max() <= 3 * max(float(np.std(bright[start : start + 3])), 1e-6):
+    noise = float(np.median(np.abs(np.diff(curves[start:], axis=0)))) / (0.6745 * np.sqrt(2))
+    if bright.max() <= MIN_RISE_NOISE * noise + MIN_RISE_SHARE * settled:
         raise StageError("CMR walls", "no bolus is seen in the perfusion series; check that it is the first pass.")
     arrival = int(np.argmax(bright > ARRIVAL_SHARE * bright.max()))
     arrival = max(arrival, start + 1)
-    peak_rise = rise.max(axis=0)
+    # judged against the block's own brightness before the bolus: far from the coil both are small
+    before = curves[start:arrival].mean(axis=0)
+    peak_rise = rise.max(axis=0) / (before + float(np.median(before)))
     blood = peak_rise >= BLOOD_SHARE * np.percentile(peak_rise, 99.5)
     peak_time = times[np.argmax(rise[:, blood], axis=0)]
     first = times[arrival]
