@@ -154,7 +154,9 @@ def train(
 def evaluate(
     stage: Annotated[str, typer.Argument(help="a stage, or all")] = "all",
     cases: Annotated[int, typer.Option("--cases", min=1)] = 40,
-    seed: Annotated[int, typer.Option("--seed", help="first seed; training never uses 1000 and above")] = 1000,
+    seed: Annotated[
+        int, typer.Option("--seed", help="first seed; training draws its hearts from other streams")
+    ] = 1000,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the figures here")] = None,
     spacing: Annotated[float, typer.Option("--spacing", help="CT voxel size in mm")] = 1.0,
     workers: Annotated[int, typer.Option("--workers", help="cases at a time")] = 2,

@@ -80,7 +80,13 @@ class Results:
     @property
     def quality(self) -> Quality:
         """All flags of all stages, in their order, each once."""
-        parts = (self.reorientation, self.ct_walls, self.tree, self.pairing, self.stress, self.rest)
+        parts = (
+            self.reorientation,
+            self.ct_walls,
+            self.tree,
+            self.pairing,
+            self.stress,
+        )  # stress holds the rest's flags
         flags: dict[Flag, None] = {}
         for part in (*parts, self.registration, self.fusion):
             if part is not None:

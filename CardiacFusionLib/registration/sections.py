@@ -11,8 +11,8 @@ from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.labels import CMR_LABEL_COUNT, Label
 from CardiacFusionLib.spatial.pose import HeartPose, apply
 from CardiacFusionLib.spatial.resample import sample
+from CardiacFusionLib.spatial.section_landmarks import MIN_CAVITY_MM2, plane_landmarks
 from CardiacFusionLib.spatial.volume import Volume
-from CardiacFusionLib.walls.landmarks_cmr import MIN_CAVITY_MM2, plane_landmarks
 from CardiacFusionLib.walls.result import CtWalls
 
 STEP_MM = 2.5  # between heights

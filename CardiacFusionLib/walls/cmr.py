@@ -14,9 +14,14 @@ from CardiacFusionLib.models.loading import load
 from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.spatial.labels import CMR_LABEL_COUNT, Label
 from CardiacFusionLib.spatial.quality import Flag, Level, Quality
+from CardiacFusionLib.spatial.section_landmarks import (
+    MEAN_INFERIOR_LPS,
+    MEAN_LONG_AXIS_LPS,
+    canonical_axes,
+    slice_landmarks,
+)
 from CardiacFusionLib.spatial.series import Series, SlicePose
 from CardiacFusionLib.walls.cmr_input import CHANNELS, CROP, PIXEL_MM, even_out, plane_grid, read_plane, write_back
-from CardiacFusionLib.walls.landmarks_cmr import MEAN_INFERIOR_LPS, MEAN_LONG_AXIS_LPS, canonical_axes, slice_landmarks
 from CardiacFusionLib.walls.phases_cmr import phase_images
 from CardiacFusionLib.walls.result import CmrWalls
 

@@ -8,10 +8,10 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from CardiacFusionLib.spatial.pose import HeartPose
+from CardiacFusionLib.spatial.section_landmarks import MEAN_LONG_AXIS_LPS, canonical_axes
 from CardiacFusionLib.spatial.series import Series, SlicePose
 from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.walls.cmr import walls_from_labels
-from CardiacFusionLib.walls.landmarks_cmr import MEAN_LONG_AXIS_LPS, canonical_axes
 from CardiacFusionLib.walls.result import CmrWalls, CtWalls
 
 HALF_LENGTH = 45.0

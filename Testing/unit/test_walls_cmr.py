@@ -12,10 +12,10 @@ import pytest
 
 from CardiacFusionLib.spatial.errors import BadInputError, StageError
 from CardiacFusionLib.spatial.quality import Level
+from CardiacFusionLib.spatial.section_landmarks import MEAN_LONG_AXIS_LPS, canonical_axes
 from CardiacFusionLib.spatial.series import Series, SlicePose
 from CardiacFusionLib.walls.cmr import segment_cmr, segment_frame, walls_from_labels
 from CardiacFusionLib.walls.cmr_input import even_out, plane_grid, read_plane, write_back
-from CardiacFusionLib.walls.landmarks_cmr import MEAN_LONG_AXIS_LPS, canonical_axes
 from CardiacFusionLib.walls.phases_cmr import find_phases, phase_images
 
 DATA = Path(os.environ.get("CARDIACFUSION_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from CardiacFusionLib.spatial.section_landmarks import MEAN_LONG_AXIS_LPS, canonical_axes, slice_landmarks
 from CardiacFusionLib.spatial.series import SlicePose
-from CardiacFusionLib.walls.landmarks_cmr import MEAN_LONG_AXIS_LPS, canonical_axes, slice_landmarks
 
 SIZE, SPACING = 120, 1.6
 INNER, OUTER = 22.0, 31.0
