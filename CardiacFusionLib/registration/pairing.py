@@ -13,9 +13,8 @@ from CardiacFusionLib.registration.sections import Sections, cavity_span, measur
 from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.pose import HeartPose
 from CardiacFusionLib.spatial.quality import Flag, Level, Quality
-from CardiacFusionLib.spatial.section_landmarks import MEAN_LONG_AXIS_LPS, canonical_axes
+from CardiacFusionLib.spatial.sections import MEAN_LONG_AXIS_LPS, canonical_axes, ring_facts
 from CardiacFusionLib.spatial.series import Series
-from CardiacFusionLib.walls.cmr import ring_facts
 from CardiacFusionLib.walls.result import CmrWalls, CtWalls
 
 STAGE = "pairing"

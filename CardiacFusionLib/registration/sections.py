@@ -11,7 +11,7 @@ from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.labels import CMR_LABEL_COUNT, Label
 from CardiacFusionLib.spatial.pose import HeartPose, apply
 from CardiacFusionLib.spatial.resample import sample
-from CardiacFusionLib.spatial.section_landmarks import MIN_CAVITY_MM2, plane_landmarks
+from CardiacFusionLib.spatial.sections import MIN_CAVITY_MM2, plane_landmarks
 from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.walls.result import CtWalls
 

@@ -18,7 +18,7 @@ from CardiacFusionLib.registration.result import GRID_SHAPE, GRID_SPACING_MM, Pa
 from CardiacFusionLib.registration.sections import class_maps
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.quality import Flag, Level, Quality
-from CardiacFusionLib.spatial.section_landmarks import plane_landmarks
+from CardiacFusionLib.spatial.sections import plane_landmarks
 from CardiacFusionLib.spatial.series import Series, SlicePose
 from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.walls.result import CmrWalls, CtWalls

@@ -14,10 +14,11 @@ from CardiacFusionLib.models.loading import load
 from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.spatial.labels import CMR_LABEL_COUNT, Label
 from CardiacFusionLib.spatial.quality import Flag, Level, Quality
-from CardiacFusionLib.spatial.section_landmarks import (
+from CardiacFusionLib.spatial.sections import (
     MEAN_INFERIOR_LPS,
     MEAN_LONG_AXIS_LPS,
     canonical_axes,
+    ring_facts,
     slice_landmarks,
 )
 from CardiacFusionLib.spatial.series import Series, SlicePose
@@ -154,22 +155,6 @@ def _segment(
         labels.append(tidy)
         certainty.append(float(mean.max(axis=0)[lv].mean()) if lv.any() else 0.0)
     return labels, certainty
-
-
-def ring_facts(labels: NDArray[np.uint8], spacing_mm: tuple[float, float]) -> dict[str, float]:
-    """Measures of one slice: areas in mm², mean wall thickness in mm, share of the cavity's outline under wall.
-
-    Thickness is that of a round ring of the same areas.
-    """
-    pixel = spacing_mm[0] * spacing_mm[1]
-    cavity = labels == Label.LV_CAVITY
-    wall = labels == Label.MYOCARDIUM
-    cavity_mm2, wall_mm2 = cavity.sum() * pixel, wall.sum() * pixel
-    shell = ndimage.binary_dilation(cavity, np.ones((3, 3))) & ~cavity
-    closed = float(wall[shell].mean()) if shell.any() else 1.0
-    thickness = np.sqrt((cavity_mm2 + wall_mm2) / np.pi) - np.sqrt(cavity_mm2 / np.pi)
-    rv = float((labels == Label.RV_CAVITY).sum() * pixel)
-    return {"cavity_mm2": cavity_mm2, "wall_mm2": wall_mm2, "rv_mm2": rv, "thickness_mm": thickness, "closed": closed}
 
 
 def _flags(

@@ -22,7 +22,7 @@ class CtWalls:
 
 @dataclass(frozen=True)
 class CmrWalls:
-    """``labels`` (slice, y, x) uint8 ``Label`` 0..3; ``landmarks``: per slice, name -> LPS mm of the CMR, absent if unseen.
+    """``labels`` (slice, y, x) uint8 ``Label`` 0..3; ``landmarks``: per slice, name -> LPS mm, absent if unseen.
 
     Names: ``lv_centre``, ``rv_insertion_anterior``, ``rv_insertion_inferior``.
     """

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from CardiacFusionLib.spatial.pose import HeartPose
-from CardiacFusionLib.spatial.section_landmarks import MEAN_LONG_AXIS_LPS, canonical_axes
+from CardiacFusionLib.spatial.sections import MEAN_LONG_AXIS_LPS, canonical_axes
 from CardiacFusionLib.spatial.series import Series, SlicePose
 from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.walls.cmr import walls_from_labels

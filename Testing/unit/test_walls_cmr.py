@@ -12,7 +12,7 @@ import pytest
 
 from CardiacFusionLib.spatial.errors import BadInputError, StageError
 from CardiacFusionLib.spatial.quality import Level
-from CardiacFusionLib.spatial.section_landmarks import MEAN_LONG_AXIS_LPS, canonical_axes
+from CardiacFusionLib.spatial.sections import MEAN_LONG_AXIS_LPS, canonical_axes
 from CardiacFusionLib.spatial.series import Series, SlicePose
 from CardiacFusionLib.walls.cmr import segment_cmr, segment_frame, walls_from_labels
 from CardiacFusionLib.walls.cmr_input import even_out, plane_grid, read_plane, write_back

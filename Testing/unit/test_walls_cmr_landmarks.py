@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from CardiacFusionLib.spatial.section_landmarks import MEAN_LONG_AXIS_LPS, canonical_axes, slice_landmarks
+from CardiacFusionLib.spatial.sections import MEAN_LONG_AXIS_LPS, canonical_axes, slice_landmarks
 from CardiacFusionLib.spatial.series import SlicePose
 
 SIZE, SPACING = 120, 1.6

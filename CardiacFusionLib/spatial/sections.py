@@ -147,3 +147,19 @@ def slice_landmarks(labels: NDArray[np.uint8], pose: SlicePose) -> dict[str, NDA
     flat = plane_landmarks(positions(masks[0]), positions(masks[1]), positions(masks[2]), area)
     depth = float(np.asarray(pose.origin_mm) @ axes[:, 2])
     return {name: axes @ np.array([*point, depth]) for name, point in flat.items()}
+
+
+def ring_facts(labels: NDArray[np.uint8], spacing_mm: tuple[float, float]) -> dict[str, float]:
+    """Measures of one slice: areas in mm², mean wall thickness in mm, share of the cavity's outline under wall.
+
+    Thickness is that of a round ring of the same areas.
+    """
+    pixel = spacing_mm[0] * spacing_mm[1]
+    cavity = labels == Label.LV_CAVITY
+    wall = labels == Label.MYOCARDIUM
+    cavity_mm2, wall_mm2 = cavity.sum() * pixel, wall.sum() * pixel
+    shell = ndimage.binary_dilation(cavity, np.ones((3, 3))) & ~cavity
+    closed = float(wall[shell].mean()) if shell.any() else 1.0
+    thickness = np.sqrt((cavity_mm2 + wall_mm2) / np.pi) - np.sqrt(cavity_mm2 / np.pi)
+    rv = float((labels == Label.RV_CAVITY).sum() * pixel)
+    return {"cavity_mm2": cavity_mm2, "wall_mm2": wall_mm2, "rv_mm2": rv, "thickness_mm": thickness, "closed": closed}
