@@ -71,7 +71,12 @@ def maps_figure(
     shown = [n for n in names if n in perfusion.maps.maps]
     count = perfusion.series.slice_count
     figure = Figure(figsize=(3.2 * count + 1.2, 3.0 * len(shown)), dpi=100)
-    axes = figure.subplots(len(shown), count, squeeze=False, gridspec_kw={"wspace": 0.02, "hspace": 0.12})
+    axes = figure.subplots(
+        len(shown),
+        count,
+        squeeze=False,
+        gridspec_kw={"left": 0.01, "right": 0.97, "bottom": 0.02, "top": 0.93, "wspace": 0.02, "hspace": 0.1},
+    )
     background = perfusion.series.array.mean(axis=0)
     for row, name in zip(axes, shown):
         values = perfusion.maps.maps[name]
@@ -86,7 +91,9 @@ def maps_figure(
             axis.set_axis_off()
             axis.set_title(f"{name} slice {s + 1}", fontsize=8)
         figure.colorbar(drawn, ax=list(row), label=perfusion.maps.units[name], shrink=0.8)
-    figure.suptitle(f"{perfusion.series.state} (not for clinical use{' - ' + note if note else ''})", fontsize=9)
+    figure.suptitle(
+        f"{perfusion.series.state} (not for clinical use{' - ' + note if note else ''})", fontsize=9, y=0.99
+    )
     return figure
 
 

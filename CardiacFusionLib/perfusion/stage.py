@@ -14,6 +14,7 @@ from CardiacFusionLib.perfusion.bolus import leading_frames_to_skip
 from CardiacFusionLib.perfusion.concentration import CONCENTRATION_UNIT, RELATIVE_UNIT, concentration
 from CardiacFusionLib.perfusion.fermi import Prior, mbf_fermi
 from CardiacFusionLib.perfusion.flow import SegmentFlow, SliceCurves, study_flow
+from CardiacFusionLib.perfusion.mixture import CORE_DEPTH, mixed_pixels
 from CardiacFusionLib.perfusion.noise import noise_sd
 from CardiacFusionLib.perfusion.reserve import reserve_map
 from CardiacFusionLib.perfusion.result import MAP_UNITS, Aif, Motion, Perfusion, PerfusionMaps
@@ -35,8 +36,6 @@ TRANSIT_S = 8.0  # the wall's first pass lasts so much longer than the blood poo
 GAP_FACTOR = 1.7  # an interval so many times the usual one is a missed beat
 POOR_FIT = 0.25  # root mean square misfit of a segment's mean curve as a share of its peak
 MIN_WALL_PIXELS = 30
-# a segment's mean curve leaves out the pixels that touch blood, fat or lung: their curves are mixtures
-CORE_DEPTH = (0.2, 0.8)
 EXTRA_UNITS = {
     "mbf_se": "mL/min/g",
     "mbf_model_free": "mL/min/g",
@@ -99,6 +98,9 @@ def quantify(
         if len(part.curves):
             for name, values in _maps(part, found, fit_until, prior).items():
                 maps[name][s][pixels] = values
+    mixed = mixed_pixels(maps, coordinates.depth)
+    for image in maps.values():
+        image[mixed] = np.nan
     tell(0.9, "segments")
     units = _units(wall.relative)
     if wall.relative:

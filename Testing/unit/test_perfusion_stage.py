@@ -55,11 +55,21 @@ def test_maps_lie_in_the_wall_and_nowhere_else() -> None:
     wall = result.walls.labels == 2
     for name, values in result.maps.maps.items():
         assert values.dtype == np.float32
-        assert np.array_equal(np.isfinite(values), wall), name
+        assert not np.any(np.isfinite(values) & ~wall), name
+        assert np.isfinite(values[wall]).mean() > 0.85, name
         assert name in result.maps.units
     assert np.array_equal(result.segment_labels > 0, wall)
     both = np.stack([result.maps.maps["mbf"][wall], result.maps.maps["mbf_model_free"][wall]])
-    assert np.median(both[1] / both[0]) == pytest.approx(1.0, abs=0.08)
+    assert np.nanmedian(both[1] / both[0]) == pytest.approx(1.0, abs=0.08)
+
+
+def test_pixels_that_are_partly_blood_carry_no_flow() -> None:
+    result = quantified()
+    flow, wall = result.maps.maps["mbf"], result.walls.labels == 2
+    depth = wall_coordinates(result.walls, result.series.poses).depth
+    assert np.nanmax(flow) < 2 * 2.5
+    lost = wall & ~np.isfinite(flow)
+    assert lost.any() and np.all((depth[lost] <= 0.2) | (depth[lost] >= 0.8))
 
 
 def test_an_unknown_sequence_gives_maps_that_call_themselves_relative() -> None:
@@ -90,9 +100,9 @@ def test_rest_gives_a_reserve_by_segment_and_by_pixel() -> None:
     assert table.loc[10, "mpr"] == pytest.approx(2.5, rel=0.07)
     assert table.loc[7, "mpr"] == pytest.approx(1.1, abs=0.25)
     wall = both.walls.labels == 2
-    assert np.isfinite(both.maps.maps["mpr"][wall]).mean() > 0.99
+    assert np.isfinite(both.maps.maps["mpr"][wall]).mean() > 0.85
     far = (both.segment_labels == 10) & wall
-    assert np.median(both.maps.maps["mpr"][far]) == pytest.approx(2.5, rel=0.1)
+    assert np.nanmedian(both.maps.maps["mpr"][far]) == pytest.approx(2.5, rel=0.1)
     assert both.maps.units["mpr"] == "1"
 
 
