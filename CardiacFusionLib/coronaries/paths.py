@@ -22,6 +22,8 @@ from CardiacFusionLib.spatial.volume import Volume
 
 SEARCH_SPACING_MM = 0.8  # topology is searched on a grid of about this spacing; centrelines are refined afterwards
 TUBE_RANGE = (0.05, 0.12)  # vesselness (share of contrast) that makes a voxel tubular; a wide tube gives 0.2-0.3
+RIDGE = 0.22  # vesselness on the axis of a wide tube
+LANE_MM = 2.0  # ways closer than this run in one lumen
 FAINT_SHARE = 0.5  # below this share of it a voxel counts as gap
 COST_FLOOR = 0.03  # a way through no tube costs 1/COST_FLOOR times one along a perfect tube
 MAX_GAP_MM = 7.0  # bridged without more ado
@@ -83,10 +85,16 @@ class _Forest:
 
 
 def _grow(
-    support: NDArray[np.float32], starts: NDArray[np.intp], candidates: NDArray[np.intp], sampling: tuple[float, ...]
+    support: NDArray[np.float32],
+    ridge: NDArray[np.float32],
+    starts: NDArray[np.intp],
+    candidates: NDArray[np.intp],
+    sampling: tuple[float, ...],
 ) -> _Forest:
     shape = support.shape
-    cost = np.where(support >= 0, 1.0 / (COST_FLOOR + np.clip(support, 0.0, 1.0) ** 2), -1.0)
+    # the middle of a wide lumen is cheaper than its rim, so that ways through one lumen run together
+    worth = np.clip(support, 0.0, 1.0) ** 2 * (0.25 + 0.75 * np.clip(ridge, 0.0, 1.0))
+    cost = np.where(support >= 0, 1.0 / (COST_FLOOR + worth), -1.0)
     flat_start = np.ravel_multi_index(tuple(starts.T), shape)
     cost.ravel()[flat_start] = 1.0
     graph = MCP_Geometric(cost, fully_connected=True, sampling=sampling)
@@ -150,7 +158,7 @@ def grow_tree(
     # only the surroundings of tubes need be open: fat farther away than a bridge leads nowhere
     near = distance_mm(keep[parts], sampling) <= LONG_GAP_MM / 2 + 1.0
     support[~near & ~begin] = -1.0
-    forest = _grow(support, np.argwhere(begin), candidates, sampling)
+    forest = _grow(support, field / RIDGE, np.argwhere(begin), candidates, sampling)
     return _take_ends(forest, support, candidates, volume, factors, sampling)
 
 
@@ -169,6 +177,32 @@ def _is_branch(forest: _Forest, new: list[int], joint: int) -> bool:
         if run > LONG_GAP_MM or (run > MAX_GAP_MM and following < FOLLOWING_MM):
             return False
     return float(step[~gap].sum()) >= MIN_SUPPORT * float(step.sum())
+
+
+def _zipped(forest: _Forest, new: list[int], in_tree: NDArray[np.bool_], position: NDArray[np.float64]) -> list[int]:
+    """The new stretch without what runs beside the tree in one lumen, hung on the tree where the two part."""
+    old = np.flatnonzero(in_tree)
+    if not len(old):
+        return new
+    way = new[::-1]
+    distance, nearest = cKDTree(position[old]).query(position[way])
+    apart = np.flatnonzero(distance > LANE_MM)
+    first = int(apart[0]) if len(apart) else len(way) - 1
+    if first == 0:
+        return new
+    forest.parent[way[first]] = old[nearest[first - 1]]
+    return way[first:]
+
+
+def _parents_first(forest: _Forest, chosen: NDArray[np.intp]) -> NDArray[np.intp]:
+    depth = np.zeros(len(forest.node), np.intp)
+    for node in chosen:
+        trail = [int(node)]
+        while forest.parent[trail[-1]] >= 0 and depth[trail[-1]] == 0:
+            trail.append(int(forest.parent[trail[-1]]))
+        for child, parent in zip(trail[-2::-1], trail[:0:-1]):
+            depth[child] = depth[parent] + 1
+    return chosen[np.argsort(depth[chosen], kind="stable")]
 
 
 def tube_level(noise: NDArray[np.float32]) -> float:
@@ -207,8 +241,8 @@ def _take_ends(
         for found in covered:
             alive[found] = False
         if good:
-            in_tree[new] = True
-    chosen = np.flatnonzero(in_tree)
+            in_tree[_zipped(forest, new, in_tree, position)] = True
+    chosen = _parents_first(forest, np.flatnonzero(in_tree))
     renumber = np.full(len(forest.node), -1, np.intp)
     renumber[chosen] = np.arange(len(chosen))
     parent = np.where(forest.parent[chosen] >= 0, renumber[forest.parent[chosen]], -1)

@@ -25,6 +25,7 @@ RADIAL_STEP_MM = 0.2
 CALCIUM_OVER_BLOOD_HU = 150.0  # usual in CTCA: calcium is what outshines the contrast by 130-150 HU
 # the artery's own wall and soft plaque lie between lumen and fat: lumen counts from their brightness upwards
 WALL_HU = 0.0
+ENCLOSED_SHARE = 0.12  # of the contrast: a direction counts as darker from this drop on
 CENTRING_ROUNDS = 3
 AVERAGE_MM = 0.7  # standard deviation of the smoothing along the vessel
 
@@ -91,11 +92,16 @@ def centred(points: Points, tubes: NDArray[np.float32], volume: Volume) -> Point
 
 @dataclass(frozen=True)
 class Profile:
-    """Along a centreline: lumen radius (n,) mm, brightness at the centre (n,) HU, calcium in the cross-section (n,)."""
+    """Along a centreline: lumen radius (n,) mm, brightness at the centre (n,) HU, calcium in the cross-section (n,).
+
+    ``enclosed`` (n,): share of the directions across in which it gets clearly darker; near 1 for an artery, about a
+    half for the edge of a chamber.
+    """
 
     radius_mm: NDArray[np.float64]
     centre_hu: NDArray[np.float64]
     calcium: NDArray[np.bool_]
+    enclosed: NDArray[np.float64]
 
 
 def measured(points: Points, ct: Volume, blood_hu: float) -> Profile:
@@ -118,6 +124,7 @@ def measured(points: Points, ct: Volume, blood_hu: float) -> Profile:
     rise = values - falling
     beyond = np.maximum.accumulate(rise > 0.25 * (blood_hu + 60.0), axis=-1)
     floor = np.where(beyond, np.inf, values).min(axis=-1)
+    deep = values[:, 0, :1] - floor >= ENCLOSED_SHARE * (blood_hu + 60.0)
     floor = np.minimum(np.maximum(floor, WALL_HU), blood_hu - 150.0)
     valley = np.argmin(np.where(beyond, np.inf, values), axis=-1)
     share = (lumen - floor[..., None]) / (blood_hu - floor[..., None])
@@ -127,4 +134,4 @@ def measured(points: Points, ct: Volume, blood_hu: float) -> Profile:
     # the mean over rays, without the rays that ran into a branch or a chamber
     area = np.sort(area, axis=1)[:, RAYS // 8 : RAYS - RAYS // 4].mean(axis=1)
     radius = np.sqrt(np.maximum(area, 0.0))
-    return Profile(radius, values[:, 0, 0], calcium)
+    return Profile(radius, values[:, 0, 0], calcium, deep.mean(axis=1))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from CardiacFusionLib.coronaries.lumen import MIN_CONTRAST_HU, Blood, SearchRegion, distance_mm, search_region
 from CardiacFusionLib.coronaries.naming import SIDE, NamedPath, name_branches
-from CardiacFusionLib.coronaries.ostia import find_root
+from CardiacFusionLib.coronaries.ostia import find_root, near_points
 from CardiacFusionLib.coronaries.paths import PathTree, grow_tree, tube_level
 from CardiacFusionLib.coronaries.radius import Profile, centred, measured
 from CardiacFusionLib.coronaries.stenosis import find_stenoses
@@ -19,13 +19,14 @@ from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import LANDMARK_NAMES, HeartPose
 from CardiacFusionLib.spatial.quality import Flag, Level, Quality
-from CardiacFusionLib.spatial.tree import MAIN_BRANCHES, Branch, CoronaryTree, Stenosis
+from CardiacFusionLib.spatial.tree import MAIN_BRANCHES, NOT_MEASURED, Branch, CoronaryTree, Stenosis
 from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.walls.result import CtWalls
 
 STAGE = "coronaries"
 FINE_SPACING_MM = 0.7  # SCCT 2022: coronary CT is reconstructed at <= 0.6 mm; above, small branches blur away
 MAX_SPACING_MM = 2.0  # a 3 mm artery is then one and a half voxels wide: nothing can be measured
+MEASURE_SPACING_MM = 1.2  # above, an artery of 3 mm is two voxels wide: its narrowings and its twigs are guesswork
 GAP_SHARE_DOUBT = 0.2
 NOISE_DEPTH_MM = 4.5  # this deep in a chamber its edge casts no vesselness
 
@@ -69,9 +70,17 @@ def extract(ct: Volume, walls: CtWalls, pose: HeartPose, progress: Progress | No
     tell(0.5, "joining vessels to a tree")
     level = tube_level(_tubes_of_noise(region))
     ways = grow_tree(region.ct, tubes, region.mask, root.surface, level)
+    # the first tree may leave the root anywhere; the second one only at the two ostia the first one used, so that
+    # LAD and LCx meet in the LM
+    doors = _ostia(ways, pose, root.centre_mm)
+    if len(doors):
+        tell(0.65, "following the ostia")
+        ways = grow_tree(region.ct, tubes, region.mask, near_points(region.ct, root.surface, doors), level)
     tell(0.75, "naming branches")
     named, dominance = name_branches(ways, pose, root.centre_mm)
     found = _measure(ways, named, region.ct, tubes, region.blood)
+    if max(ct.spacing_mm) > MEASURE_SPACING_MM:
+        found = _only_main(found)
     tell(0.95, "judging the tree")
     quality = _judge(ct, region.blood, found, len(ways.points_mm) > 0, dominance)
     return CoronaryTree(found.branches, found.stenoses, dominance, "lps", quality)
@@ -87,6 +96,14 @@ def _tubes(region: SearchRegion, tell: Callable[[float], None]) -> NDArray[np.fl
         clip_hu=(-120.0, blood.hu + 100.0),
         progress=tell,
     )
+
+
+def _ostia(ways: PathTree, pose: HeartPose, root_centre_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Where the LAD's (else the LCx's) and the RCA's way leave the root: (0..2, 3) LPS mm."""
+    named, _ = name_branches(ways, pose, root_centre_mm)
+    first = {p.name: ways.points_mm[p.nodes[0]] for p in named if p.parent is None}
+    left = next((first[name] for name in ("LM", "LAD", "LCx") if name in first), None)
+    return np.array([p for p in (left, first.get("RCA")) if p is not None])
 
 
 def _tubes_of_noise(region: SearchRegion) -> NDArray[np.float32]:
@@ -138,6 +155,12 @@ def _nothing(name: str, reason: str) -> CoronaryTree:
     return CoronaryTree((), quality=Quality((Flag(STAGE, name, Level.DOUBTFUL, reason),)))
 
 
+def _only_main(found: _Found) -> _Found:
+    """What a coarse CT can show: the main branches, unmeasured. Anything finer would be a name on noise."""
+    kept = tuple(b for b in found.branches if b.name in MAIN_BRANCHES)
+    return _Found(kept, (), tuple(name for name in found.bridged if name in MAIN_BRANCHES))
+
+
 def _judge(ct: Volume, blood: Blood, found: _Found, any_tube: bool, dominance: str) -> Quality:
     flags = []
 
@@ -154,6 +177,12 @@ def _judge(ct: Volume, blood: Blood, found: _Found, any_tube: bool, dominance: s
         doubt(
             "coarse_ct",
             f"Voxels of {max(ct.spacing_mm):.1f} mm: only main branches can be followed, diameters are estimates.",
+        )
+    if max(ct.spacing_mm) > MEASURE_SPACING_MM:
+        doubt(
+            NOT_MEASURED,
+            f"Voxels of {max(ct.spacing_mm):.1f} mm: side branches and narrowings are not shown; above "
+            f"{MEASURE_SPACING_MM} mm they cannot be told from noise.",
         )
     if blood.sd_hu > 0.25 * blood.contrast_hu:
         doubt("noisy_blood", f"Blood in the aortic root varies by {blood.sd_hu:.0f} HU; small branches may be noise.")

@@ -5,7 +5,7 @@ Rules, in the order they are asked:
 * a patch of wall has *low flow* where its stress flow is below ``LOW_SHARE`` of the heart's own well-perfused muscle
   (its best quarter), is connected and weighs at least ``MIN_PATCH_G``;
 * **matched**: most of a patch lies behind a narrowing of at least ``MATCH_PERCENT``;
-* **ischaemia_without_stenosis**: a patch with no such narrowing upstream; the vessel is the one that supplies it;
+* **ischaemia_without_stenosis**: patches of one vessel with no such narrowing upstream, together as heavy as a segment;
 * **microvascular**: even the best quarter is below ``GLOBAL_LOW_ML_MIN_G`` (or its reserve below ``GLOBAL_LOW_MPR``):
   flow is low everywhere, from small vessels or from balanced disease of all three;
 * **stenosis_without_ischaemia**: a narrowing of at least ``SEVERE_PERCENT`` whose muscle, seen by the slices, has
@@ -26,7 +26,7 @@ from CardiacFusionLib.fusion.result import Finding, Surface
 from CardiacFusionLib.fusion.surface import VESSEL_CODE
 from CardiacFusionLib.fusion.territories import Supply, behind
 from CardiacFusionLib.spatial.quality import Level, Quality
-from CardiacFusionLib.spatial.tree import CoronaryTree, Stenosis, vessel_of
+from CardiacFusionLib.spatial.tree import NOT_MEASURED, CoronaryTree, Stenosis, vessel_of
 
 Array = NDArray[np.float64]
 
@@ -34,6 +34,7 @@ Array = NDArray[np.float64]
 LOW_SHARE = 0.74
 REMOTE_QUANTILE = 0.75  # the best quarter: even with two of three vessels narrowed some muscle is well perfused
 MIN_PATCH_G = 4.0  # about 4 % of a normal wall; CMR defects below one segment's half are not reported
+SEGMENTS = 16  # a patch without a narrowing before it must weigh as much as a whole segment: noise makes smaller ones
 # Kotecha 2019 (JACC Cardiovasc Imaging 12:1958): stress flow <= 1.94 regional cut-off for obstructive disease,
 # <= 1.82 global for microvascular dysfunction
 REGIONAL_LOW_ML_MIN_G = 1.94
@@ -124,6 +125,8 @@ def _of_patches(
         else:
             vessel = _vessel_of_patch(flow, tree, patch, mass)
             alone[vessel] = alone.get(vessel, np.zeros_like(patch)) | patch
+    least = mass.sum() / SEGMENTS
+    alone = {vessel: patch for vessel, patch in alone.items() if mass[patch].sum() >= least}
     result = [_matched(flow, tree, s, matched[id(s)], reach[id(s)], remote) for s in candidates if id(s) in matched]
     return result + [_without_stenosis(flow, tree, vessel, patch, remote) for vessel, patch in alone.items()]
 
@@ -218,11 +221,11 @@ def _without_stenosis(
     mass = np.asarray(flow.surface.values["mass_g"], float)
     inside = _mean(flow.mbf, mass, patch)
     drawn = any(vessel_of(tree, b.name) == vessel for b in tree.branches)
-    reason = (
-        f"no narrowing of {MATCH_PERCENT:.0f} % or more was found upstream"
-        if drawn
-        else f"the {vessel} could not be followed in the CT"
-    )
+    reason = f"no narrowing of {MATCH_PERCENT:.0f} % or more was found upstream"
+    if any(flag.name == NOT_MEASURED for flag in tree.quality.flags):
+        reason = "narrowings could not be measured in this CT"
+    elif not drawn:
+        reason = f"the {vessel} could not be followed in the CT"
     sentence = (
         f"Stress flow is low in {mass[patch].sum():.0f} g of muscle in the {vessel} territory "
         f"({_flow_words(inside, remote, flow.relative)}), and {reason}."

@@ -136,7 +136,7 @@ def _roll(
         ct_centre = sections.at("centre_mm", height)
         across = (marks[INSERTIONS[1]] - marks[INSERTIONS[0]]) @ axes[:, :2]
         # a small RV, near the apex, tells the angle less well
-        weight = float(min(sections.at("rv_mm", height) / FULL_RV_MM, 1.0)) + 0.05
+        weight = float(np.minimum(sections.at("rv_mm", height) / FULL_RV_MM, 1.0)) + 0.05
         alone.append((float(np.pi / 2 - np.arctan2(across[1], across[0])), weight))
         for name, column in zip(INSERTIONS, ("anterior_mm", "inferior_mm")):
             ct = sections.at(column, height) - ct_centre

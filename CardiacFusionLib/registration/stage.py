@@ -62,7 +62,7 @@ def register(ct: Volume, ct_walls: CtWalls, series: Series, walls: CmrWalls, pai
             flags.append(_doubt("not_better", f"bending CMR slice {i + 1} gave no better match: it is placed rigidly"))
     folded = np.array([folded_share(u) for u in forward])
     insertions = np.array([_insertion_distance(f, w) for f, w in zip(fixed, warped)])
-    for i in np.flatnonzero(usable):
+    for i in np.flatnonzero(usable).tolist():
         if after[i] < MIN_DICE:
             flags.append(
                 _doubt("wall_overlap", f"the walls of CMR slice {i + 1} and CT overlap poorly ({after[i]:.2f})")

@@ -11,6 +11,7 @@ from CardiacFusionLib.reorientation.checks import STAGE, agree, check_cut, check
 from CardiacFusionLib.reorientation.refine import refined_pose
 from CardiacFusionLib.reorientation.result import Reorientation
 from CardiacFusionLib.spatial.label_pose import geometric_pose
+from CardiacFusionLib.spatial.pose import between
 from CardiacFusionLib.spatial.quality import Flag, Level, Quality
 from CardiacFusionLib.spatial.volume import Volume
 
@@ -18,9 +19,9 @@ from CardiacFusionLib.spatial.volume import Volume
 def reorient(ct: Volume, progress: Callable[[float, str], None] | None = None) -> Reorientation:
     """Find the heart in a contrast-enhanced CT (HU, any axes) and the rigid transform to the heart frame.
 
-    Chamber labels give the geometric pose; the pose network corrects it in passes over the same labels. Where the two
-    disagree beyond the limits in ``checks`` the geometric pose is kept and a flag says so. Raises StageError where no
-    heart is found or the CT holds no contrast agent.
+    Chamber labels give the geometric pose; the pose network corrects it in passes over the same labels; the pose
+    half-way between both is handed on. Where the two disagree beyond the limits in ``checks`` the geometric pose is kept
+    and a flag says so. Raises StageError where no heart is found or the CT holds no contrast agent.
     """
     heart = label_heart(ct, progress)
     quality = check_heart(coarse_image(ct, heart.labels), heart.labels) + check_cut(heart.labels, ct)
@@ -33,6 +34,8 @@ def reorient(ct: Volume, progress: Callable[[float, str], None] | None = None) -
         reason = f"Pose network and anatomy differ by {difference}; the pose from the anatomy is used. Check the axes."
         quality += Quality((Flag(STAGE, "pose_disagreement", Level.DOUBTFUL, reason),))
         pose = replace(anchor, confidence=0.5 * anchor.confidence)
+    else:
+        pose = between(pose, anchor)
     if progress:
         progress(1.0, "reoriented")
     return Reorientation(pose, anchor, heart.labels, quality)

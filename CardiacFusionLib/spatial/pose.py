@@ -92,6 +92,15 @@ class HeartPose:
         return HeartPose(matrix, dict(landmarks), confidence)
 
 
+def between(a: HeartPose, b: HeartPose) -> HeartPose:
+    """The pose half-way between two: that of their landmarks' midpoints, with the lower confidence of the two.
+
+    Two poses read in different ways err differently, so the one between them errs less than either.
+    """
+    landmarks = {name: (a.landmarks[name] + b.landmarks[name]) / 2 for name in LANDMARK_NAMES}
+    return HeartPose.from_landmarks(landmarks, min(a.confidence, b.confidence))
+
+
 def axis_angle_deg(a: HeartPose, b: HeartPose) -> float:
     """Angle between the long axes of two poses in degrees."""
     cosine = float(np.clip(a.long_axis_lps @ b.long_axis_lps, -1, 1))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from CardiacFusionLib.spatial.pose import apply
 from CardiacFusionLib.spatial.quality import Quality
 
+NOT_MEASURED = "narrowings_not_measured"  # flag of a tree whose CT is too coarse to measure diameters
 MAIN_BRANCHES = ("LM", "LAD", "LCx", "RCA")
 # the vessel of the AHA map that a branch belongs to (LM supplies what LAD and LCx supply)
 VESSEL_OF_BRANCH = {

@@ -29,7 +29,7 @@ from CardiacFusionLib.training.mistakes import marred
 CUBE = 28
 SPACING_MM = 6.0
 WIDTH = 16
-REUSE = 16  # a heart costs far more than another look at it, so each is seen from as many wrong frames
+REUSE = 32  # a heart costs far more than another look at it, so each is seen from as many wrong frames
 WINDOW = 64  # hearts in turn before the first is seen again, so that a batch holds different hearts
 VALIDATION_CASES = 48
 # spread of the wrong frames; a first pass starts from the geometric pose (about 6 degrees, 5 mm), later ones nearer
@@ -53,7 +53,7 @@ class CtPose:
     version = "0.1.0"
     batch_size = 8
     learning_rate = 2e-3
-    validate_every_s = 120.0
+    validate_every_s = 180.0
 
     def __init__(self) -> None:
         self._hearts: OrderedDict[int, _Heart] = OrderedDict()

@@ -15,7 +15,7 @@ from CardiacFusionLib.reorientation.result import Reorientation
 from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.label_pose import geometric_pose
 from CardiacFusionLib.spatial.labels import CT_LABEL_COUNT, Label
-from CardiacFusionLib.spatial.pose import HeartPose, axis_angle_deg, roll_angle_deg
+from CardiacFusionLib.spatial.pose import HeartPose, axis_angle_deg, between, roll_angle_deg
 from CardiacFusionLib.spatial.quality import Flag, Level, Quality
 from CardiacFusionLib.spatial.resample import heart_grid, resample_to
 from CardiacFusionLib.spatial.volume import Volume
@@ -135,7 +135,7 @@ def _refined(first: tuple[NDArray[np.float32], Volume], start: HeartPose) -> tup
             f"{roll:.0f} degrees of roll; the first pose is kept. Check the axes."
         )
         return start, [Flag(STAGE, "landmarks_kept", Level.DOUBTFUL, reason)]
-    return pose, []
+    return between(start, pose), []
 
 
 def _cleaned(labels: Volume) -> Volume:

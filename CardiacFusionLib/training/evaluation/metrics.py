@@ -96,10 +96,10 @@ def ct_walls(results: Results, truth: Truth) -> Figures:
     """Cavity and wall in CT against the truth, on the CT's own grid cropped around the true heart."""
     if results.ct_walls is None:
         return {}
-    found = truth.ct_labels.array > 0
+    found = np.asarray(truth.ct_labels.array, np.uint8) > 0
     crop = tuple(slice(max(s.start - 8, 0), s.stop + 8) for s in ndimage.find_objects(found.astype(np.uint8))[0])
     full = truth.ct_labels
-    true = full.array[crop]
+    true = np.asarray(full.array[crop], np.uint8)
     origin = full.index_to_lps @ np.array([crop[2].start, crop[1].start, crop[0].start, 1.0])
     grid = Volume(true, full.spacing_mm, tuple(origin[:3]), full.direction)
     labels = results.ct_walls.labels
@@ -109,7 +109,7 @@ def ct_walls(results: Results, truth: Truth) -> Figures:
     return {
         "cavity_dice": dice(predicted == Label.LV_CAVITY, true == Label.LV_CAVITY),
         "myocardium_dice": dice(*wall),
-        "hd95_mm": hausdorff95_mm(*wall, spacing),
+        "hd95_mm": hausdorff95_mm(wall[0], wall[1], spacing),
     }
 
 
