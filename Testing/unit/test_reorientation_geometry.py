@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from heart_phantom import ct_of, pose, volume
+from chamber_phantom import ct_of, pose, volume
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from CardiacFusionLib.reorientation.result import Reorientation
 from CardiacFusionLib.reorientation.stage import reorient
 from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.labels import Label
@@ -25,6 +26,11 @@ UNSEEN = 810_000_003  # far from the seeds of training
 @lru_cache(maxsize=2)
 def twin(seed: int = UNSEEN) -> CtSample:
     return ct_training_sample(seed, (64, 64, 64), 3.0)
+
+
+@lru_cache(maxsize=1)
+def turned_upright() -> Reorientation:
+    return reorient(twin().volume)
 
 
 def centre_gap_mm(a: HeartPose, b: HeartPose) -> float:
@@ -51,14 +57,15 @@ def test_the_way_the_voxels_run_does_not_matter() -> None:
     origin = np.asarray(ct.origin_mm) + ct.direction[:, 1] * ct.spacing_mm[1] * (rows - 1)
     direction = np.stack([ct.direction[:, 2], -ct.direction[:, 1], ct.direction[:, 0]], axis=1)
     turned = Volume(array, ct.spacing_mm[::-1], tuple(origin), direction)
-    one, two = reorient(ct).pose, reorient(turned).pose
+    one, two = turned_upright().pose, reorient(turned).pose
     assert axis_angle_deg(one, two) < 0.5
     assert centre_gap_mm(one, two) < 0.5
 
 
 def test_the_same_ct_gives_the_same_pose_to_the_last_bit() -> None:
-    ct = twin().volume
-    np.testing.assert_array_equal(reorient(ct).pose.lps_to_heart, reorient(ct).pose.lps_to_heart)
+    again = reorient(twin().volume)
+    np.testing.assert_array_equal(again.pose.lps_to_heart, turned_upright().pose.lps_to_heart)
+    np.testing.assert_array_equal(again.labels.array, turned_upright().labels.array)
 
 
 def test_a_ct_without_contrast_agent_is_refused() -> None:
@@ -87,6 +94,6 @@ def test_the_real_ct_agrees_with_the_frame_marked_by_eye() -> None:
     marked = json.loads((ROOT / "Testing" / "reference" / "cta_frame_by_eye.json").read_text())["landmarks"]
     truth = HeartPose.from_landmarks({name: np.array(point) for name, point in marked.items()})
     result = reorient(Volume.from_sitk(sitk.ReadImage(str(path))))
-    assert axis_angle_deg(truth, result.pose) < 8.0
-    assert abs(roll_angle_deg(truth, result.pose)) < 8.0
+    assert axis_angle_deg(truth, result.pose) < 5.0
+    assert abs(roll_angle_deg(truth, result.pose)) < 6.0
     assert centre_gap_mm(truth, result.pose) < 8.0

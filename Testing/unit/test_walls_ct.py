@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 import pytest
-from heart_phantom import pose, volume
+from chamber_phantom import pose, volume
 
 from CardiacFusionLib.reorientation.result import Reorientation
 from CardiacFusionLib.reorientation.stage import reorient
