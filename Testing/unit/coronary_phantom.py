@@ -59,7 +59,7 @@ def curve(waypoints, step=0.5):
 
 
 def drawn_tree(narrowing: float = 0.0) -> CoronaryTree:
-    """LM, LAD, LCx, D1, OM1, RCA, PDA in the heart frame; ``narrowing``: share of the LAD's diameter lost 45 mm along."""
+    """LM, LAD, LCx, D1, OM1, RCA, PDA in the heart frame; ``narrowing``: share of the LAD's width lost at 45 mm."""
     fork = np.array([12.0, -31.0, 50.0])
     lm = curve([[-5.0, -26.5, 52.0], [0.0, -29.0, 52.0], [6.0, -31.0, 51.0], fork])
     groove = [ray(ANTERIOR_DEG - 4, outer_radius(z) + 3.0, z) for z in (36, 24, 10, -5, -18, -30)]

@@ -164,8 +164,10 @@ def test_a_full_disk_at_the_last_file_leaves_nothing(
 
     monkeypatch.setattr(case, "run", lambda *_, **__: Results(Examinations()))
     monkeypatch.setattr(case, "write_json", full)
-    path = write_image(tmp_path / "ct.nii.gz", ct_array())
-    code, text = complain("reorient", "--ct", path, word="space|disk|full")
+    array = ct_array()
+    array[16:32, 16:32, 16:32] = 350  # contrast-filled, so that the CT passes the door
+    path = write_image(tmp_path / "ct.nii.gz", array)
+    code, _ = complain("reorient", "--ct", path, word="space|disk|full")
     assert code == 3
 
 
