@@ -20,8 +20,8 @@ def reorient(ct: Volume, progress: Callable[[float, str], None] | None = None) -
     """Find the heart in a contrast-enhanced CT (HU, any axes) and the rigid transform to the heart frame.
 
     Chamber labels give the geometric pose; the pose network corrects it in passes over the same labels; the pose
-    half-way between both is handed on. Where the two disagree beyond the limits in ``checks`` the geometric pose is kept
-    and a flag says so. Raises StageError where no heart is found or the CT holds no contrast agent.
+    half-way between both is handed on. Where the two disagree beyond the limits in ``checks`` the geometric pose is
+    kept and a flag says so. Raises StageError where no heart is found or the CT holds no contrast agent.
     """
     heart = label_heart(ct, progress)
     quality = check_heart(coarse_image(ct, heart.labels), heart.labels) + check_cut(heart.labels, ct)
