@@ -46,6 +46,7 @@ class CmrOptions:
     frames: int = 60
     depth_samples: int = 4  # through the slice, for partial volume
     breathing_mm: float = 6.0  # largest shift of the heart; the first 15-20 s are held
+    free_breathing: bool = False  # no breath is held at all
     missed_beat_share: float = 0.03
     contrast_to_noise: float = 16.0  # peak enhancement of healthy stressed muscle (about 0.6 mmol/L) over noise SD
     coil_shading: float = 1.0  # 0 none, 1 usual
@@ -85,7 +86,7 @@ def render_series(
     bolus = Bolus.draw(rng, state, options.peak_mmol_l)
     blood = blood_curves(bolus, float(times.max()) + 1.0)
     muscle = tissue_curves(bolus, blood)
-    breath = breathing(times[:, 0], rng, options.breathing_mm)
+    breath = breathing(times[:, 0], rng, options.breathing_mm, held=not options.free_breathing)
     t1, share, pool = column("t1_ms"), column("blood"), pools()
     sigma = _noise_sd(options)
     coil_seed = int(rng.integers(2**31))
@@ -141,15 +142,30 @@ def _weights(model: SliceModel, rng: np.random.Generator) -> tuple[NDArray[np.fl
     return still, filling
 
 
-def breathing(times_s: Array, rng: np.random.Generator, amplitude_mm: float) -> Array:
-    """Shift of the heart in mm over time: a held breath with slow drift, then shallow breathing; starts at 0."""
-    held = rng.uniform(15.0, 22.0)
+def breathing(times_s: Array, rng: np.random.Generator, amplitude_mm: float, *, held: bool = True) -> Array:
+    """Shift of the heart in mm over time: a held breath with slow drift, then shallow breathing; starts at 0.
+
+    ``held`` False: breathing from the first frame to the last, every breath of another depth (60-100 % of the
+    amplitude, rests at end-expiration longer than at end-inspiration: McLeish 2002, IEEE Trans Med Imaging 21:1142).
+    """
+    if not held:
+        return _free_breathing(times_s, rng, amplitude_mm)
+    end_s = rng.uniform(15.0, 22.0)
     period = rng.uniform(3.0, 4.5)
-    release = 1.0 / (1.0 + np.exp(-(times_s - held) / 0.8))
-    breaths = 0.5 * (1.0 - np.cos(2 * np.pi * (times_s - held) / period))
-    drift = rng.uniform(-0.2, 0.2) * times_s / held
+    release = 1.0 / (1.0 + np.exp(-(times_s - end_s) / 0.8))
+    breaths = 0.5 * (1.0 - np.cos(2 * np.pi * (times_s - end_s) / period))
+    drift = rng.uniform(-0.2, 0.2) * times_s / end_s
     shift = amplitude_mm * (release * breaths * rng.uniform(0.7, 1.0) + (1 - release) * drift)
     return np.asarray(shift - shift[0])
+
+
+def _free_breathing(times_s: Array, rng: np.random.Generator, amplitude_mm: float) -> Array:
+    count = int(times_s[-1] / 2.5) + 3
+    ends = np.cumsum(rng.uniform(3.0, 4.5, count)) - rng.uniform(0.0, 4.0)  # s, end of each breath
+    depth = rng.uniform(0.6, 1.0, count)
+    which = np.clip(np.searchsorted(ends, times_s), 1, count - 1)
+    share = np.clip((times_s - ends[which - 1]) / (ends[which] - ends[which - 1]), 0.0, 1.0)
+    return np.asarray(amplitude_mm * depth[which] * np.sin(np.pi * share) ** 4)
 
 
 def _signal(concentration_mmol_l: Array | float, t1_ms: float) -> Array:
