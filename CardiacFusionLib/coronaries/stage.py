@@ -12,6 +12,7 @@ from CardiacFusionLib.coronaries.lumen import MIN_CONTRAST_HU, Blood, SearchRegi
 from CardiacFusionLib.coronaries.naming import SIDE, NamedPath, name_branches
 from CardiacFusionLib.coronaries.ostia import find_root, near_points
 from CardiacFusionLib.coronaries.paths import PathTree, grow_tree, tube_level
+from CardiacFusionLib.coronaries.pruning import pruned
 from CardiacFusionLib.coronaries.radius import Profile, centred, measured
 from CardiacFusionLib.coronaries.stenosis import find_stenoses
 from CardiacFusionLib.coronaries.vesselness import vesselness
@@ -69,13 +70,14 @@ def extract(ct: Volume, walls: CtWalls, pose: HeartPose, progress: Progress | No
     tubes = _tubes(region, lambda f: tell(0.05 + 0.45 * f, "looking for vessels"))
     tell(0.5, "joining vessels to a tree")
     level = tube_level(_tubes_of_noise(region))
-    ways = grow_tree(region.ct, tubes, region.mask, root.surface, level)
+    ways = pruned(grow_tree(region.ct, tubes, region.mask, root.surface, level), tubes, region.ct, region.blood)
     # the first tree may leave the root anywhere; the second one only at the two ostia the first one used, so that
     # LAD and LCx meet in the LM
     doors = _ostia(ways, pose, root.centre_mm)
     if len(doors):
         tell(0.65, "following the ostia")
-        ways = grow_tree(region.ct, tubes, region.mask, near_points(region.ct, root.surface, doors), level)
+        starts = near_points(region.ct, root.surface, doors)
+        ways = pruned(grow_tree(region.ct, tubes, region.mask, starts, level), tubes, region.ct, region.blood)
     tell(0.75, "naming branches")
     named, dominance = name_branches(ways, pose, root.centre_mm)
     found = _measure(ways, named, region.ct, tubes, region.blood)

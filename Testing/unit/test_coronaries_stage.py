@@ -49,7 +49,6 @@ def test_the_drawn_narrowing_of_the_lad_is_found(found: CoronaryTree, drawn: Cor
     assert near and max(s.diameter_percent for s in near) > 35.0
 
 
-@pytest.mark.xfail(reason="edges of a plain heart are still taken for arteries; issue 5 asks for silence here")
 def test_a_heart_without_arteries_is_given_no_vessel_names() -> None:
     ct, walls = ct_of(None, 1.2)
     tree = extract(ct, walls, walls.pose)
