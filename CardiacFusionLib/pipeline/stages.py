@@ -63,6 +63,8 @@ class Results:
     reorientation: Reorientation | None = None
     ct_walls: CtWalls | None = None
     tree: CoronaryTree | None = None
+    moving: Series | None = None  # stress series after motion correction
+    cmr_walls: CmrWalls | None = None  # walls in it
     pairing: Pairing | None = None
     stress: Perfusion | None = None
     rest: Perfusion | None = None
@@ -84,6 +86,7 @@ class Results:
             self.reorientation,
             self.ct_walls,
             self.tree,
+            self.cmr_walls,
             self.pairing,
             self.stress,
         )  # stress holds the rest's flags
@@ -104,12 +107,18 @@ class _Moving:
 
 
 def run(
-    examinations: Examinations, *, upto: str = "fuse", given: Given | None = None, clock: StageClock | None = None
+    examinations: Examinations,
+    *,
+    upto: str = "fuse",
+    given: Given | None = None,
+    clock: StageClock | None = None,
+    without: frozenset[str] = frozenset(),
 ) -> Results:
     """Run the stages up to and including ``upto`` (one of ``STAGES``).
 
-    Raises BadInputError where an examination is missing that the stage needs, StageError where a stage cannot work
-    or calls its own result unusable.
+    ``without``: "coronaries" or "perfusion" (flow; motion and walls of the series stay), left out on the way to
+    "register" for those who measure other stages. Raises BadInputError where an examination is missing that the stage
+    needs, StageError where a stage cannot work or calls its own result unusable.
     """
     if upto not in STAGES:
         raise ValueError(f"no stage is called {upto}; the stages are {STAGES}")
@@ -117,11 +126,11 @@ def run(
     results = Results(examinations, seconds=clock.seconds)
     wanted = STAGES[: STAGES.index(upto) + 1]
     if upto == "perfusion":
-        return _perfusion_alone(results, clock)
-    results = _ct_side(results, wanted, given, clock)
+        return _perfusion_alone(results, clock, without)
+    results = _ct_side(results, tuple(s for s in wanted if s not in without), given, clock)
     if "register" not in wanted:
         return results
-    return _both(results, wanted, clock)
+    return _both(results, wanted, clock, without)
 
 
 def _ct_side(results: Results, wanted: tuple[str, ...], given: Given, clock: StageClock) -> Results:
@@ -169,11 +178,15 @@ def _quantify(moving: _Moving, levels: NDArray[np.float64] | None, clock: StageC
         return quantify(moving.series, moving.walls, motion=moving.motion, levels=levels)
 
 
-def _perfusion_alone(results: Results, clock: StageClock) -> Results:
+def _perfusion_alone(results: Results, clock: StageClock, without: frozenset[str] = frozenset()) -> Results:
     stress = results.examinations.stress
     if stress is None:
         raise BadInputError("This command needs a stress perfusion series; give it with --stress.")
-    quantified = _quantify(_move_and_outline(stress, clock), None, clock)
+    moving = _move_and_outline(stress, clock)
+    results = replace(results, moving=moving.series, cmr_walls=moving.walls)
+    if "perfusion" in without:
+        return results
+    quantified = _quantify(moving, None, clock)
     rest = None
     if results.examinations.rest is not None:
         rest = _quantify(_move_and_outline(results.examinations.rest, clock), None, clock)
@@ -181,15 +194,20 @@ def _perfusion_alone(results: Results, clock: StageClock) -> Results:
     return replace(results, stress=quantified, rest=rest)
 
 
-def _both(results: Results, wanted: tuple[str, ...], clock: StageClock) -> Results:
+def _both(
+    results: Results, wanted: tuple[str, ...], clock: StageClock, without: frozenset[str] = frozenset()
+) -> Results:
     stress = results.examinations.stress
     ct, walls, tree = results.examinations.ct, results.ct_walls, results.tree
     if stress is None:
         raise BadInputError("Fusion needs a stress perfusion series beside the CT; give it with --stress.")
-    assert ct is not None and walls is not None and tree is not None  # the CT side ran before
+    assert ct is not None and walls is not None  # the CT side ran before
     moving = _move_and_outline(stress, clock)
     with clock.stage("pair", "finding the CMR slices in the CT heart"):
         pairing = pair_slices(moving.series, moving.walls, walls)
+    results = replace(results, moving=moving.series, cmr_walls=moving.walls, pairing=pairing)
+    if "perfusion" in without:
+        return replace(results, registration=_register(results, clock))
     quantified = _quantify(moving, levels_of(pairing, walls), clock)
     rest = None
     if results.examinations.rest is not None:
@@ -197,14 +215,21 @@ def _both(results: Results, wanted: tuple[str, ...], clock: StageClock) -> Resul
         pairing_rest = pair_slices(moving_rest.series, moving_rest.walls, walls)
         rest = _quantify(moving_rest, levels_of(pairing_rest, walls), clock)
         quantified = with_rest(quantified, rest)
-    with clock.stage("register", "matching the CMR wall to the CT wall"):
-        registration = register(ct, walls, moving.series, moving.walls, pairing)
-    results = replace(results, pairing=pairing, stress=quantified, rest=rest, registration=registration)
-    if "fuse" not in wanted:
+    registration = _register(results, clock)
+    results = replace(results, stress=quantified, rest=rest, registration=registration)
+    if "fuse" not in wanted or tree is None:
         return results
     with clock.stage("fuse", "bringing flow, wall and arteries together"):
         fusion = fuse(walls, walls.pose, tree, quantified, registration)
     return replace(results, fusion=fusion)
+
+
+def _register(results: Results, clock: StageClock) -> Registration:
+    ct, walls, pairing = results.examinations.ct, results.ct_walls, results.pairing
+    assert ct is not None and walls is not None and pairing is not None
+    assert results.moving is not None and results.cmr_walls is not None
+    with clock.stage("register", "matching the CMR wall to the CT wall"):
+        return register(ct, walls, results.moving, results.cmr_walls, pairing)
 
 
 def _stop_if_unusable(quality: Quality) -> None:

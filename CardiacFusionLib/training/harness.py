@@ -127,6 +127,35 @@ def _save(path: Path, state: dict[str, Any]) -> None:
     temporary.replace(path)
 
 
+def _device(wanted: str | None) -> torch.device:
+    """The device asked for; BadInputError where there is no such one."""
+    if wanted is None:
+        return choose_device()[0]
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise BadInputError(f"No CUDA device is usable here: {choose_device()[1]}. Train with --device cpu.")
+    try:
+        return torch.device(wanted)
+    except RuntimeError as error:
+        raise BadInputError(f"'{wanted}' is no device; give cpu or cuda.") from error
+
+
+def begin_from(network: nn.Module, start: Path) -> None:
+    """Put weights of an earlier run (folder, ``.ckpt``) or shipped ones (``.safetensors``) into ``network``."""
+    path = start / "best.ckpt" if start.is_dir() else start
+    if not path.is_file():
+        raise BadInputError(f"There are no weights at {path}; give a run's folder, a .ckpt or a .safetensors.")
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+    else:
+        state = torch.load(path, map_location="cpu", weights_only=True)["network"]
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise BadInputError(f"The weights {path.name} belong to another network; start without them.") from error
+
+
 def train(
     task: TrainingTask,
     out: Path,
@@ -139,6 +168,7 @@ def train(
     threads: int = 1,
     patience: int | None = None,
     device: str | None = None,
+    start: Path | None = None,
     progress: Progress | None = None,
 ) -> TrainingResult:
     """Train ``task`` until ``steps`` or ``minutes`` are spent (at least one must be given), whichever comes first.
@@ -146,7 +176,9 @@ def train(
     Writes into ``out``: ``log.csv`` (training), ``validation.csv``, ``curve.png``, ``last.ckpt`` (to resume) and
     ``best.ckpt`` (averaged weights of the best validation score). With ``steps`` alone a run is reproducible; with
     ``minutes`` the schedule follows the clock. ``patience``: stop after as many validations without a better score.
-    Raises BadInputError for an impossible request and StageError where the loss stops being a number.
+    ``device``: "cpu" or "cuda" (None: CUDA where usable; there in mixed precision). ``start``: weights to begin from
+    (another run's folder, a ``.ckpt`` or ``.safetensors`` of the same network). Raises BadInputError for an impossible
+    request and StageError where the loss stops being a number.
     """
     if not minutes and not steps:
         raise BadInputError("Training needs a budget: give --minutes or --steps.")
@@ -155,8 +187,11 @@ def train(
         raise BadInputError(f"{out} holds no last.ckpt to resume from; start without --resume.")
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
-    where = torch.device(device) if device else choose_device()[0]
-    network = task.build().to(where)
+    where = _device(device)
+    network = task.build()
+    if start is not None and not resume:
+        begin_from(network, start)
+    network = network.to(where)
     if _volumetric(network):
         # with batches of two or more this is two to five times as fast on a processor (oneDNN) as the plain layout
         network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -182,6 +217,8 @@ def train(
         prefetch_factor=4 if workers else None,
     )
     amp = where.type == "cuda"
+    half = torch.float16 if amp and not torch.cuda.is_bf16_supported() else torch.bfloat16
+    scaler = torch.amp.GradScaler(where.type, enabled=amp and half is torch.float16)  # float16 alone underflows
     checked = time.monotonic()
     recent: list[float] = []
 
@@ -216,7 +253,8 @@ def train(
     if mode == "w":
         for name in ("log.csv", "validation.csv", "best.ckpt"):
             (out / name).unlink(missing_ok=True)
-    (out / "run.json").write_text(json.dumps({"task": task.name, "seed": seed, "device": str(where)}))
+    run = {"task": task.name, "seed": seed, "device": str(where), "facts": task.facts()}
+    (out / "run.json").write_text(json.dumps(run, indent=1) + "\n")
     network.train()
     batches = iter(loader)
     while (steps is None or step < steps) and time.monotonic() - started < budget_s:
@@ -224,14 +262,16 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = task.learning_rate * _schedule(share)
         batch = {k: _laid_out(v.to(where)) for k, v in next(batches).items()}
-        with torch.autocast(where.type, dtype=torch.bfloat16, enabled=amp):
+        with torch.autocast(where.type, dtype=half, enabled=amp):
             value, figures = task.loss(network, batch)
         if not bool(torch.isfinite(value)):
             raise StageError("train", f"the loss of {task.name} is not a number at step {step}; lower the rate.")
         optimiser.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]
+        scaler.scale(value).backward()  # type: ignore[no-untyped-call]
+        scaler.unscale_(optimiser)
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimiser.step()
+        scaler.step(optimiser)
+        scaler.update()
         step += 1
         _average(ema, network, step)
         recent.append(float(value.detach()))

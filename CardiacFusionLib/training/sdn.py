@@ -12,14 +12,23 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from CardiacFusionLib.networks.sdn import NonrigidSdn, warp
-from CardiacFusionLib.registration.deformation import folded_share, from_maps, one_hot, wall_dice, warp_maps
+from CardiacFusionLib.registration.deformation import (
+    folded_share,
+    from_maps,
+    grid_xy_mm,
+    one_hot,
+    wall_dice,
+    warp_maps,
+)
 from CardiacFusionLib.registration.result import GRID_SHAPE, GRID_SPACING_MM
 from CardiacFusionLib.spatial.labels import Label
+from CardiacFusionLib.spatial.sections import plane_landmarks
 from CardiacFusionLib.training.harness import VALIDATION_SEED, Batch, Metrics
 from CardiacFusionLib.twin.cmr.training import label_slice, upright_plane
 from CardiacFusionLib.twin.heart.anatomy import Heart
 
 WIDTHS = (16, 32, 48, 64, 64)
+LANDMARK_WEIGHT = 0.02  # of a millimetre between the RV insertions, against one unit of Dice
 REUSE = 8  # pairs drawn of each pair of cuts, with other errors
 WINDOW = 120
 VALIDATION_CASES = 32
@@ -43,6 +52,14 @@ def _cuts(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         plane = upright_plane(z, GRID_SHAPE[0], GRID_SPACING_MM)
         pictures.append(label_slice(one, plane, GRID_SHAPE[0]))
     return pictures[0], pictures[1]
+
+
+def insertions(labels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Anterior and inferior RV insertion (2, 2), heart x, y in mm, of a label picture; NaN where not to be seen."""
+    xy = grid_xy_mm()
+    marks = plane_landmarks(xy[labels == 1], xy[labels == 2], xy[labels == 3], GRID_SPACING_MM**2)
+    none = np.full(2, np.nan)
+    return np.stack([marks.get(f"rv_insertion_{name}", none) for name in ("anterior", "inferior")]).astype(np.float32)
 
 
 def _outlined(labels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -79,8 +96,10 @@ def _outlined(labels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np
     return from_maps(maps)
 
 
-def _placed(labels: NDArray[np.uint8], rng: np.random.Generator, rigid: float, wobble_mm: float) -> NDArray[np.uint8]:
-    """Labels moved by a rigid error (``rigid`` times the usual) and a smooth wobble of the outline."""
+def _placed(
+    labels: NDArray[np.uint8], marks_mm: NDArray[np.float32], rng: np.random.Generator, rigid: float, wobble_mm: float
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Labels and landmarks (2, 2) moved by a rigid error (``rigid`` times the usual) and a wobble of the outline."""
     angle = np.deg2rad(rng.normal(0, ROLL_SD_DEG * rigid))
     shift = rng.normal(0, SHIFT_SD_MM * rigid, 2)
     scale = float(np.exp(rng.normal(0, 0.04 * rigid)))
@@ -91,7 +110,11 @@ def _placed(labels: NDArray[np.uint8], rng: np.random.Generator, rigid: float, w
         ndimage.zoom(rng.normal(0, wobble_mm, (8, 8)), GRID_SHAPE[0] / 8, order=3, mode="nearest") for _ in range(2)
     ]
     to = np.stack([(c * x - s * y) * scale + shift[0] + bend[0] - x, (s * x + c * y) * scale + shift[1] + bend[1] - y])
-    return from_maps(warp_maps(one_hot(labels), to))
+    at = marks_mm.astype(float)
+    for _ in range(6):  # the picture shows at p what was at p + to(p): the landmark's new place solves p + to(p) = mark
+        index = np.nan_to_num(at / GRID_SPACING_MM + half)[:, ::-1].T
+        at = marks_mm - np.stack([ndimage.map_coordinates(t, index, order=1, mode="nearest") for t in to], axis=-1)
+    return from_maps(warp_maps(one_hot(labels), to)), at.astype(np.float32)
 
 
 def _soft_dice(a: Tensor, b: Tensor) -> Tensor:
@@ -99,6 +122,19 @@ def _soft_dice(a: Tensor, b: Tensor) -> Tensor:
     inter, total = (a * b).sum((2, 3)), (a + b).sum((2, 3))
     present = (a.sum((2, 3)) > 20) & (b.sum((2, 3)) > 20)
     return (1 - 2 * inter / total.clamp_min(1.0)) * present
+
+
+def landmark_error(displacement: Tensor, fixed_mm: Tensor, moving_mm: Tensor) -> Tensor:
+    """Mean distance in mm between where fixed landmarks (n, k, 2) are sent by ``displacement`` (n, 2, y, x; pixels) and
+    the moving ones; those that are NaN on either side do not count."""
+    half = (torch.tensor([displacement.shape[3], displacement.shape[2]], device=displacement.device) - 1) / 2
+    seen = torch.isfinite(fixed_mm).all(-1) & torch.isfinite(moving_mm).all(-1)
+    fixed, moving = (torch.nan_to_num(points) / GRID_SPACING_MM for points in (fixed_mm, moving_mm))
+    shift = nn.functional.grid_sample(
+        displacement, (fixed / half)[:, :, None], padding_mode="border", align_corners=True
+    )
+    off = (fixed + shift[..., 0].movedim(1, 2) - moving).square().sum(-1).add(0.25).sqrt()  # smooth near zero
+    return ((off - 0.5) * seen).sum() * GRID_SPACING_MM / seen.sum().clamp_min(1)
 
 
 def _roughness(u: Tensor) -> Tensor:
@@ -118,54 +154,70 @@ class SdnTask:
         return NonrigidSdn(3, WIDTHS)
 
     def sample(self, seed: int) -> dict[str, NDArray[Any]]:
-        """``fixed`` and ``moving`` class maps (3, y, x) float32."""
+        """``fixed`` and ``moving`` class maps (3, y, x) float32, and RV insertions (2, 2) mm of both."""
         rng = np.random.default_rng((seed, 3))
         return self._sample(seed // REUSE + int(rng.integers(0, WINDOW)), rng)
 
     def _sample(self, base: int, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
         fixed, moving = _cuts(base)
         turn = float(rng.uniform(0.3, 1.0))  # the CT's frame has errors too: both are moved
-        fixed = _outlined(_placed(fixed, rng, turn, 0.4), rng)
-        moving = _outlined(_placed(moving, rng, 1.0, 1.2), rng)
-        return {"fixed": one_hot(fixed), "moving": one_hot(moving)}
+        drawn: dict[str, NDArray[Any]] = {}
+        for name, one, rigid, wobble_mm in (("fixed", fixed, turn, 0.4), ("moving", moving, 1.0, 1.2)):
+            placed, marks = _placed(one, insertions(one), rng, rigid, wobble_mm)
+            drawn |= {name: one_hot(_outlined(placed, rng)), f"{name}_mm": marks}
+        return drawn
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Metrics]:
-        """Dice of cavity, wall (twice) and RV, both ways, and the squared gradient of the displacement."""
+        """Dice of cavity, wall (twice) and RV, both ways, distance of the RV insertions, gradient of the displacement.
+
+        The overlap of a ring does not see roll: the insertions do.
+        """
         fixed, moving = batch["fixed"], batch["moving"]
         there, back = network(fixed, moving)
         weights = torch.tensor([1.0, 2.0, 1.0], device=fixed.device) / 4
         overlap = (_soft_dice(warp(moving, there), fixed) * weights).sum(1).mean()
         overlap_back = (_soft_dice(warp(fixed, back), moving) * weights).sum(1).mean()
         rough = _roughness(there) + _roughness(back)
-        value = (overlap + overlap_back) / 2 + SMOOTHNESS * rough / 2
-        return value, {"overlap": float(overlap.detach()), "rough": float(rough.detach())}
+        apart = landmark_error(there, batch["fixed_mm"], batch["moving_mm"])
+        apart_back = landmark_error(back, batch["moving_mm"], batch["fixed_mm"])
+        value = (overlap + overlap_back + SMOOTHNESS * rough + LANDMARK_WEIGHT * (apart + apart_back)) / 2
+        return value, {
+            "overlap": float(overlap.detach()),
+            "rough": float(rough.detach()),
+            "insertion_mm": float(apart.detach()),
+        }
 
     def validate(self, network: nn.Module) -> Metrics:
-        """Wall Dice before and after, and folding, on unseen hearts; ``score`` is Dice after less what folds."""
-        before, after, folded = [], [], []
+        """Wall Dice before and after, folding and RV insertions on unseen hearts; ``score`` weighs them as the loss."""
+        before, after, folded, apart = [], [], [], []
         device = next(network.parameters()).device
         for seed in range(VALIDATION_SEED, VALIDATION_SEED + VALIDATION_CASES):
             drawn = self._sample(seed, np.random.default_rng((seed, 3)))
             pair = [torch.from_numpy(drawn[k])[None].to(device) for k in ("fixed", "moving")]
-            there = network(*pair)[0][0].float().cpu().numpy() * GRID_SPACING_MM
+            flow = network(*pair)[0].float()
+            if np.isfinite(drawn["fixed_mm"] + drawn["moving_mm"]).any():
+                marks = [torch.from_numpy(drawn[k])[None].to(device) for k in ("fixed_mm", "moving_mm")]
+                apart.append(float(landmark_error(flow, *marks)))
+            there = flow[0].cpu().numpy() * GRID_SPACING_MM
             fixed, moving = (from_maps(drawn[k]) for k in ("fixed", "moving"))
             if min((fixed == Label.MYOCARDIUM).sum(), (moving == Label.MYOCARDIUM).sum()) < 100:
                 continue
             before.append(wall_dice(fixed, moving))
             after.append(wall_dice(fixed, from_maps(warp_maps(drawn["moving"], there))))
             folded.append(folded_share(there))
-        score = float(np.mean(after)) - 10 * float(np.mean(folded))
+        score = float(np.mean(after)) - 10 * float(np.mean(folded)) - LANDMARK_WEIGHT * float(np.mean(apart))
         return {
             "score": score,
             "wall_dice_before": float(np.mean(before)),
             "wall_dice": float(np.mean(after)),
             "folded_share": float(np.mean(folded)),
+            "insertion_mm": float(np.mean(apart)),
         }
 
     def facts(self) -> dict[str, Any]:
         """For the manifest."""
         return {
-            "version": "1",
+            "version": "2",
             "architecture": {"network": "sdn:NonrigidSdn", "kwargs": {"classes": 3, "widths": list(WIDTHS)}},
             "input": {"grid": list(GRID_SHAPE), "spacing_mm": GRID_SPACING_MM, "classes": ["cavity", "wall", "rv"]},
             "data": "digital twin, label pictures of one heart at two phases (synthetic)",
