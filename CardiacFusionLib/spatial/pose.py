@@ -92,12 +92,13 @@ class HeartPose:
         return HeartPose(matrix, dict(landmarks), confidence)
 
 
-def between(a: HeartPose, b: HeartPose) -> HeartPose:
-    """The pose half-way between two: that of their landmarks' midpoints, with the lower confidence of the two.
+def between(a: HeartPose, b: HeartPose, share: float = 0.5) -> HeartPose:
+    """The pose ``share`` of the way from one to another: that of their landmarks' weighted means, with the lower
+    confidence of the two.
 
-    Two poses read in different ways err differently, so the one between them errs less than either.
+    Two poses read in different ways err differently, so one between them may err less than either.
     """
-    landmarks = {name: (a.landmarks[name] + b.landmarks[name]) / 2 for name in LANDMARK_NAMES}
+    landmarks = {name: (1 - share) * a.landmarks[name] + share * b.landmarks[name] for name in LANDMARK_NAMES}
     return HeartPose.from_landmarks(landmarks, min(a.confidence, b.confidence))
 
 

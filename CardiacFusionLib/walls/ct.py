@@ -1,4 +1,4 @@
-"""Chambers and wall of the reoriented CT at about 1 mm, and the heart's pose refined on them."""
+"""Chambers and wall of the reoriented CT at about 1 mm, and a check of the heart's pose on them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from CardiacFusionLib.reorientation.result import Reorientation
 from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.label_pose import geometric_pose
 from CardiacFusionLib.spatial.labels import CT_LABEL_COUNT, Label
-from CardiacFusionLib.spatial.pose import HeartPose, axis_angle_deg, between, roll_angle_deg
+from CardiacFusionLib.spatial.pose import HeartPose, axis_angle_deg, roll_angle_deg
 from CardiacFusionLib.spatial.quality import Flag, Level, Quality
 from CardiacFusionLib.spatial.resample import heart_grid, resample_to
 from CardiacFusionLib.spatial.volume import Volume
@@ -43,23 +43,20 @@ def segment_ct(
     """Labels of a CT (HU) on an upright 1 mm grid about the heart, and the pose with landmarks read from them.
 
     The wall network works on 2 mm; its probabilities are interpolated before the likeliest label is taken, so that
-    borders fall between voxels. A first look in the given frame refines the frame, the second is final. Where the
-    refined frame strays from the given one beyond the limits, the given one stays and a flag says so.
+    borders fall between voxels. The pose is the one given: landmarks read from the labels are a check of it, and a flag
+    says where they stray beyond the limits.
     """
     network, entry = load("ct_walls"), entry_of("ct_walls")
     spacing = float(entry.input["spacing_mm"])
-    start = reorientation.pose
-    first = _upright_labels(network, ct, reorientation.labels, start, spacing)
+    pose = reorientation.pose
+    found = _upright_labels(network, ct, reorientation.labels, pose, spacing)
     if progress:
-        progress(0.4, "refining the landmarks")
-    pose, flags = _refined(first, start)
-    final = first if pose is start else _upright_labels(network, ct, reorientation.labels, pose, spacing)
-    if progress:
-        progress(0.8, "drawing the wall at 1 mm")
-    labels = _cleaned(_fine_labels(*final))
+        progress(0.6, "drawing the wall at 1 mm")
+    labels = _cleaned(_fine_labels(*found))
+    quality = Quality.of(_strayed(found, pose)) + _plausible(labels)
     if progress:
         progress(1.0, "CT wall segmented")
-    return CtWalls(labels, pose, Quality.of(flags) + _plausible(labels))
+    return CtWalls(labels, pose, quality)
 
 
 def _grid(pose: HeartPose, low: NDArray[np.float64], high: NDArray[np.float64], spacing_mm: float) -> Volume:
@@ -119,23 +116,23 @@ def _fine_labels(found: NDArray[np.float32], grid: Volume) -> Volume:
     return Volume(labels, (spacing,) * 3, tuple(origin), grid.direction)
 
 
-def _refined(first: tuple[NDArray[np.float32], Volume], start: HeartPose) -> tuple[HeartPose, list[Flag]]:
-    """The pose read from the labels of the first look, or ``start`` with a flag where that cannot be right."""
-    found, grid = first
+def _strayed(labelled: tuple[NDArray[np.float32], Volume], pose: HeartPose) -> list[Flag]:
+    """A flag where the landmarks read from the wall labels contradict ``pose`` or cannot be read."""
+    found, grid = labelled
     labels = grid.with_array(found.argmax(axis=0).astype(np.uint8))
     try:
-        pose = geometric_pose(_cleaned(labels))
+        seen = geometric_pose(_cleaned(labels))
     except StageError as error:
-        reason = f"The landmarks could not be refined on the wall labels ({error}); the first pose is kept."
-        return start, [Flag(STAGE, "landmarks_kept", Level.DOUBTFUL, reason)]
-    axis, roll = axis_angle_deg(start, pose), abs(roll_angle_deg(start, pose))
-    if axis > AXIS_LIMIT_DEG or roll > ROLL_LIMIT_DEG:
-        reason = (
-            f"Landmarks on the wall labels differ from the first pose by {axis:.0f} degrees of the long axis and "
-            f"{roll:.0f} degrees of roll; the first pose is kept. Check the axes."
-        )
-        return start, [Flag(STAGE, "landmarks_kept", Level.DOUBTFUL, reason)]
-    return between(start, pose), []
+        reason = f"The landmarks could not be checked on the wall labels ({error}). Check the axes."
+        return [Flag(STAGE, "landmarks_kept", Level.DOUBTFUL, reason)]
+    axis, roll = axis_angle_deg(pose, seen), abs(roll_angle_deg(pose, seen))
+    if axis <= AXIS_LIMIT_DEG and roll <= ROLL_LIMIT_DEG:
+        return []
+    reason = (
+        f"Landmarks on the wall labels differ from the heart's pose by {axis:.0f} degrees of the long axis and "
+        f"{roll:.0f} degrees of roll. Check the axes."
+    )
+    return [Flag(STAGE, "landmarks_kept", Level.DOUBTFUL, reason)]
 
 
 def _cleaned(labels: Volume) -> Volume:

@@ -16,7 +16,7 @@ class CtWalls:
     """``labels``: uint8 ``Label`` on an upright grid (its axes are the heart frame's, its place is patient LPS)."""
 
     labels: Volume
-    pose: HeartPose  # landmarks refined on these labels
+    pose: HeartPose  # the pose in which the labels stand upright
     quality: Quality = field(default_factory=Quality)
 
 
