@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from CardiacFusionLib.cli.correct import correct
 from CardiacFusionLib.cli.progress import ProgressStyle, listening
 from CardiacFusionLib.spatial.errors import BadInputError, CardiacFusionError
 
@@ -110,6 +111,9 @@ def register(
 ) -> None:
     """Match the wall of the CMR slices to the CT."""
     _stages("register", out, progress, ct=ct, stress=stress, case=case)
+
+
+app.command()(correct)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, gaussian_filter1d, map_coordinates
 
 from CardiacFusionLib.fusion.result import Surface
-from CardiacFusionLib.spatial.aha import AHA_TERRITORY, insertion_angle_deg, segments
+from CardiacFusionLib.spatial.aha import AHA_TERRITORY, insertion_angle_deg, segments, stretched_deg
 from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import HeartPose, apply
@@ -147,28 +147,42 @@ def _base_height(labels: Volume, pose: HeartPose) -> float:
 def _crossings(labels: Volume, pose: HeartPose, origin: Array, ray: Array) -> tuple[Array, Array]:
     """Radius (rows, columns) of the endocardium and the epicardium on each ray; NaN where no wall is met."""
     reach = np.arange(0.0, RAY_REACH_MM, RAY_STEP_MM)
-    points = pose.to_lps(origin[:, None, None] + ray[:, :, None] * reach[None, None, :, None])
-    index = np.moveaxis(apply(labels.lps_to_index, points)[..., ::-1], -1, 0)
-    cavity = labels.array == Label.LV_CAVITY
-    muscle = labels.array == Label.MYOCARDIUM
+    # rays are straight: their points' voxel coordinates (z, y, x) are steps along one direction
+    to_index = labels.lps_to_index @ pose.heart_to_lps
+    start = apply(to_index, origin)[:, ::-1].T
+    step = np.moveaxis(ray @ to_index[:3, :3].T, -1, 0)[::-1]
+    index = (start[:, :, None, None] + step[..., None] * reach).astype(np.float32)
+    # only the ventricle's box is blurred: the other chambers are most of the volume
+    box = _box_of(np.isin(labels.array, (Label.LV_CAVITY, Label.MYOCARDIUM)))
+    part = labels.array[box]
+    index -= np.array([s.start for s in box], np.float32)[:, None, None, None]
 
     def share(mask: NDArray[np.bool_]) -> Array:
         # a slight blur turns the voxels' stairs into a surface between them
         soft = gaussian_filter(mask.astype(np.float32), 0.6)
         return np.asarray(map_coordinates(soft, index, order=1, mode="constant", output=np.float32))
 
-    blood, wall = share(cavity), share(muscle)
+    blood, wall = share(part == Label.LV_CAVITY), share(part == Label.MYOCARDIUM)
     is_wall = (wall > blood) & (blood + wall >= 0.5)
     # the wall is the longest run of muscle on the ray: papillary muscles are short and followed by blood
     inner = np.full(ray.shape[:2], np.nan)
     outer = np.full(ray.shape[:2], np.nan)
-    edge = np.diff(np.pad(is_wall, ((0, 0), (0, 0), (1, 1))).astype(np.int8), axis=-1)
-    for i, j in np.argwhere(is_wall.any(axis=-1)):
-        starts, ends = np.flatnonzero(edge[i, j] == 1), np.flatnonzero(edge[i, j] == -1)
-        k = int(np.argmax(ends - starts))
-        inner[i, j] = max(0.0, (starts[k] - 0.5) * RAY_STEP_MM)
-        outer[i, j] = (ends[k] - 0.5) * RAY_STEP_MM
+    edge = np.diff(np.pad(is_wall, ((0, 0), (0, 0), (1, 1))).astype(np.int8), axis=-1).reshape(inner.size, -1)
+    on_ray, starts = np.nonzero(edge == 1)  # starts and ends come in the same order, ray by ray
+    ends = np.nonzero(edge == -1)[1]
+    order = np.lexsort((starts, starts - ends, on_ray))  # the longest run of each ray first, the inner one of two alike
+    rays, first = np.unique(on_ray[order], return_index=True)
+    longest = order[first]
+    inner.flat[rays] = np.maximum(0.0, (starts[longest] - 0.5) * RAY_STEP_MM)
+    outer.flat[rays] = (ends[longest] - 0.5) * RAY_STEP_MM
     return inner, outer
+
+
+def _box_of(mask: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
+    """The smallest box that holds the mask, two voxels wider on each side inside the grid."""
+    used = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    a, b, c = (slice(max(0, int(u[0]) - 2), int(u[-1]) + 3) for u in used)
+    return a, b, c
 
 
 def _filled(radius: Array, present: NDArray[np.bool_]) -> Array:
@@ -217,10 +231,12 @@ def wall_surface(lattice: WallLattice, pose: HeartPose) -> Surface:
     # the shell between inner and outer surface: the area at mid wall times the thickness
     mass = area * lattice.thickness_mm.reshape(-1)[:keep] / 1000.0 * DENSITY_G_ML
     segment = wall_segments(lattice, pose, points)
+    anterior, septum = insertions_deg(lattice, pose)
+    phi = stretched_deg(lattice.angle_deg(points) - anterior, septum)
+    level = lattice.level(points[:, 2])
     territory = np.array([VESSEL_CODE[AHA_TERRITORY[int(s)]] if s else 0 for s in segment], dtype=np.int8)
-    return Surface(
-        points, triangles, {"segment": segment, "territory_aha": territory, "area_mm2": area, "mass_g": mass}
-    )
+    values = {"segment": segment, "territory_aha": territory, "area_mm2": area, "mass_g": mass}
+    return Surface(points, triangles, {**values, "aha_phi_deg": phi, "aha_level": level})
 
 
 def wall_segments(lattice: WallLattice, pose: HeartPose, points_mm: Array) -> NDArray[np.int8]:

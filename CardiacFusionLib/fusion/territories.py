@@ -43,19 +43,21 @@ class Supply:
 
 def _edges(surface: Surface) -> csr_array:
     """Symmetric graph of the mesh with edge lengths in mm."""
-    t = surface.triangles
-    pairs = np.unique(np.sort(np.concatenate([t[:, [0, 1]], t[:, [1, 2]], t[:, [2, 0]]]), axis=1), axis=0)
+    t = np.sort(surface.triangles, axis=1).astype(np.int64)
+    n = len(surface.points_mm)
+    # every edge with the far corner of its triangle, the two triangles of an edge one after the other
+    edges = np.concatenate([t[:, [0, 1]], t[:, [0, 2]], t[:, [1, 2]]])
+    far = np.concatenate([t[:, 2], t[:, 1], t[:, 0]])
+    key = edges[:, 0] * n + edges[:, 1]
+    order = np.argsort(key, kind="stable")
+    edges, far, key = edges[order], far[order], key[order]
+    first = np.flatnonzero(np.diff(key, prepend=-1))
     # second neighbours across each edge: shortest ways then bend less than on the edges alone
-    order = np.sort(t, axis=1)
-    key: dict[tuple[int, int], list[int]] = {}
-    for a, b, c in order:
-        for edge, far in (((a, b), c), ((a, c), b), ((b, c), a)):
-            key.setdefault((int(edge[0]), int(edge[1])), []).append(int(far))
-    across = np.array([v for v in key.values() if len(v) == 2 and v[0] != v[1]])
-    pairs = np.concatenate([pairs, across]) if len(across) else pairs
+    two = first[np.diff(first, append=len(key)) == 2]
+    across = np.stack([far[two], far[two + 1]], axis=1)
+    pairs = np.concatenate([edges[first], across[across[:, 0] != across[:, 1]]])
     length = np.linalg.norm(surface.points_mm[pairs[:, 0]] - surface.points_mm[pairs[:, 1]], axis=1)
     length = np.maximum(length, 1e-3)
-    n = len(surface.points_mm)
     return csr_array((length, (pairs[:, 0], pairs[:, 1])), shape=(n, n))
 
 

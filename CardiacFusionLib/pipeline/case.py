@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import resource
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +17,9 @@ from CardiacFusionLib.io.read import is_synthetic, read_ct, read_perfusion
 from CardiacFusionLib.models.loading import choose_device
 from CardiacFusionLib.models.manifest import read_manifest
 from CardiacFusionLib.pipeline.files import write_json, write_results
-from CardiacFusionLib.pipeline.progress import Listener, StageClock, silent
+from CardiacFusionLib.pipeline.progress import Listener, StageClock, peak_memory_mb, silent
 from CardiacFusionLib.pipeline.stages import Examinations, Given, Results, run
+from CardiacFusionLib.pipeline.stored import STAGES_FILE, write_stages
 from CardiacFusionLib.reorientation.result import Reorientation
 from CardiacFusionLib.report.content import CaseContent, RunInfo
 from CardiacFusionLib.spatial.errors import BadInputError
@@ -67,6 +67,8 @@ def run_case(request: Request, listener: Listener = silent) -> Outcome:
         results = run(examinations, upto=request.upto, given=given, clock=clock)
         with clock.stage("write", "writing the case folder"):
             write_results(results, folder)
+            if results.fusion is not None:
+                write_stages(results, folder / STAGES_FILE)
         notes: tuple[Flag, ...] = ()
         if request.pictures and results.fusion is not None:
             notes = _pictures(results, folder, _run_info(inputs, clock), synthetic, clock)
@@ -205,7 +207,7 @@ def _record(
         "weights": _weights(),
         "parameters": parameters,
         "seconds": dict(clock.seconds),
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_memory_mb": peak_memory_mb(),
         "pose_confidence": results.pose.confidence if results.pose is not None else None,
         "quality": {
             "level": quality.level.name.lower(),

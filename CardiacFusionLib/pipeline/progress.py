@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +40,15 @@ class StageClock:
         yield tell
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
         self.listener(name, 1.0, message)
+
+
+def peak_memory_mb() -> float | None:
+    """Peak memory of this process in MB; None where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024.0 if sys.platform != "darwin" else 1024.0**2)
 
 
 @contextmanager

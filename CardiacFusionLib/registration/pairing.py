@@ -26,11 +26,12 @@ FULL_RV_MM = 15.0  # radius of an RV large enough for its insertions to be trust
 RISE = 0.08  # log ratio of radii between the ends of the stack that counts as a clear taper
 
 
-def pair_slices(series: Series, walls: CmrWalls, ct_walls: CtWalls) -> Pairing:
+def pair_slices(series: Series, walls: CmrWalls, ct_walls: CtWalls, sections: Sections | None = None) -> Pairing:
     """Place the CMR slices in the CT's heart frame: axis from the slice normal, roll from the RV insertions, in-plane
     place from the LV centres, heights from the widths of LV and RV. One, three or many slices.
 
-    Raises StageError where no slice, or the CT, shows a left ventricle.
+    ``sections`` of these CT walls, if they are measured already. Raises StageError where no slice, or the CT, shows a
+    left ventricle.
     """
     flags: list[Flag] = []
     facts = [ring_facts(labels, pose.spacing_mm) for labels, pose in zip(walls.labels, series.poses)]
@@ -43,7 +44,7 @@ def pair_slices(series: Series, walls: CmrWalls, ct_walls: CtWalls) -> Pairing:
         "cavity_mm": np.where(seen, _radius([f["cavity_mm2"] for f in facts]), np.nan),
         "rv_mm": np.where(seen, _radius([f["rv_mm2"] for f in facts]), np.nan),
     }
-    sections = measure_sections(ct_walls)
+    sections = sections or measure_sections(ct_walls)
     axes, other_way = _axes(series, outer, flags)
     marks_of = [_renamed(m) if other_way else dict(m) for m in walls.landmarks]
     along = np.array([np.asarray(p.origin_mm) @ axes[:, 2] for p in series.poses])

@@ -28,6 +28,16 @@ def insertion_angle_deg(points_heart_mm: NDArray[np.float64]) -> NDArray[np.floa
     return np.degrees(np.arctan2(-points[..., 1], points[..., 0]))
 
 
+def stretched_deg(
+    from_insertion_deg: NDArray[np.float64], septum_deg: float | NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Angle from the anterior insertion with the septal arc stretched to 120 degrees and the rest to 240 (0..360), so
+    that one table of borders serves every heart."""
+    angle = np.mod(np.asarray(from_insertion_deg, float), 360.0)
+    septum = np.asarray(septum_deg, float)
+    return np.where(angle < septum, angle * 120.0 / septum, 120.0 + (angle - septum) * 240.0 / (360.0 - septum))
+
+
 def segments(
     angle_deg: NDArray[np.float64],
     level: NDArray[np.float64],
@@ -43,13 +53,7 @@ def segments(
     """
     angle, level = np.broadcast_arrays(np.asarray(angle_deg, float), np.asarray(level, float))
     septum = np.broadcast_to(np.asarray(septum_deg, float), angle.shape)
-    from_insertion = np.mod(angle - anterior_insertion_deg, 360.0)
-    # stretch the septal arc to 120 degrees and the rest to 240, so that one table serves
-    inside = from_insertion < septum
-    phi = np.where(
-        inside, from_insertion * 120.0 / septum, 120.0 + (from_insertion - septum) * 240.0 / (360.0 - septum)
-    )
-    phi = np.clip(phi, 0.0, 359.999)
+    phi = np.clip(stretched_deg(angle - anterior_insertion_deg, septum), 0.0, 359.999)
     six = _SIX[(phi // 60).astype(int)]
     four = _FOUR[(np.mod(phi - 15.0, 360.0) // 90).astype(int)]
     result = np.where(level >= 2 / 3, six, np.where(level >= 1 / 3, six + 6, four))

@@ -114,7 +114,8 @@ def _perfusion(state: str) -> Perfusion:
     series, labels, heart = _series(state)
     wall = labels == Label.MYOCARDIUM
     mbf = np.where(wall, _flow(heart, state), np.nan).astype(np.float32)
-    maps = {"mbf": mbf, "upslope": mbf / 20}
+    maps = {"mbf": mbf, "upslope": mbf / 20, "peak": mbf * 0.4, "time_to_peak": np.where(wall, 9.0, np.nan)}
+    maps = {name: np.asarray(values, np.float32) for name, values in maps.items()}
     if state == "stress":
         maps["mpr"] = mbf / REST_MBF
     times = series.times_s[:, 0]
@@ -129,10 +130,20 @@ def _perfusion(state: str) -> Perfusion:
         {"segment": s, "name": aha.SEGMENT_NAMES[s], "mbf_ml_min_g": float(np.nanmean(mbf[wall & (numbers == s)]))}
         for s in range(1, 17)
     ]
+    marks = tuple(
+        {
+            "lv_centre": CMR_POSE.to_lps(CMR_SCALE * np.array([0.0, 0.0, z])),
+            "rv_insertion_anterior": CMR_POSE.to_lps(CMR_SCALE * np.array([-16.0, -27.7, z])),
+            "rv_insertion_inferior": CMR_POSE.to_lps(CMR_SCALE * np.array([-16.0, 27.7, z])),
+        }
+        for z in SLICE_Z
+    )
+    curves = pd.DataFrame({"time_s": times, "aif": curve, **{str(s): 0.1 * (1 + s / 17) * curve for s in range(1, 17)}})
     return Perfusion(
-        series, CmrWalls(labels, ({}, {}, {})), Aif(curve, times, 7, 11, 18, labels == Label.LV_CAVITY, True),
+        series, CmrWalls(labels, marks), Aif(curve, times, 7, 11, 18, labels == Label.LV_CAVITY, True),
         PerfusionMaps(maps, MAP_UNITS, False), pd.DataFrame(rows),
         Quality((Flag("perfusion", "aif_saturated", Level.DOUBTFUL, "The blood signal saturates at its peak; flow may be overestimated."),)),
+        curves=curves, segment_labels=np.where(wall, numbers, 0).astype(np.int8),
     )  # fmt: skip
 
 
