@@ -93,8 +93,8 @@ def _same_grid(poses: tuple[SlicePose, ...], grid_poses: tuple[SlicePose, ...]) 
     return bool(difference.max() < _SAME_PLACE_MM)
 
 
-def _placed(info: SeriesInfo, grid_poses: tuple[SlicePose, ...], what: str) -> SeriesInfo:
-    """``info`` with poses and times in the order of the image's slices.
+def placed(info: SeriesInfo, grid_poses: tuple[SlicePose, ...], what: str) -> SeriesInfo:
+    """``info`` with poses and times in the order of the image's slices; BadInputError where they do not belong to it.
 
     Slicer stores a left-handed stack from its other end and carries the keys of the file along unchanged, so poses are
     believed only where they fit the image, as they stand or reversed.
@@ -143,7 +143,7 @@ def _assemble(
 
     if info.poses is not None and len(info.poses) == len(grid_poses):
         built(info)  # times and parallel slices first: their sentences say more than that the poses do not fit
-    return built(_placed(info, grid_poses, what))
+    return built(placed(info, grid_poses, what))
 
 
 def read_pixels(path: Path) -> NDArray[np.generic]:
