@@ -9,22 +9,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from CardiacFusionLib.perfusion.fermi import Prior
-from CardiacFusionLib.perfusion.flow import SliceCurves, study_flow
-from CardiacFusionLib.perfusion.mixture import CORE_DEPTH
+from CardiacFusionLib.perfusion.flags import fit_flags
+from CardiacFusionLib.perfusion.flow import study_prior
 from CardiacFusionLib.perfusion.result import Aif, Perfusion, PerfusionMaps
-from CardiacFusionLib.perfusion.segments import labels_from, segment_table, slice_levels
-from CardiacFusionLib.perfusion.stage import _check, _first_pass_end, _fit_flags, _maps, _noise, _wall_curves
-from CardiacFusionLib.perfusion.wall import wall_coordinates
+from CardiacFusionLib.perfusion.stage import check_walls, noise_of
+from CardiacFusionLib.perfusion.study import first_pass_end, outline, pixel_maps, segments_of
+from CardiacFusionLib.perfusion.wall_curves import SliceCurves
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.quality import Flag, Quality
 from CardiacFusionLib.walls.result import CmrWalls
 
 # flags that are judged anew here, and those that only the comparison with rest gives
-_ANEW = ("slice_levels_guessed", "no_rv_insertions", "poor_fit")
+_ANEW = ("slice_levels_guessed", "no_rv_insertions", "poor_fit", "mixed_segments")
 _OF_REST = "reserve_below_one"
 
 
@@ -46,38 +45,26 @@ def requantified(study: Perfusion, walls: CmrWalls, levels: NDArray[np.float64] 
     The input function is kept. Raises StageError where hardly any wall is left.
     """
     series, aif = study.series, study.aif
-    _check(series, walls)
-    coordinates = wall_coordinates(walls, series.poses)
-    heights, level_flags = slice_levels(walls, series.poses, levels)
-    labels = labels_from(coordinates, heights)
-    if study.segment_labels is not None and np.array_equal(labels, study.segment_labels):
+    check_walls(series, walls)
+    found = outline(series, walls, aif, noise_of(series, study.motion), levels)
+    if study.segment_labels is not None and np.array_equal(found.labels, study.segment_labels):
         return replace(study, walls=walls)
-    wall = _wall_curves(series, walls, aif, _noise(series, study.motion))
-    parts = []
-    for s, (pixels, curves) in enumerate(zip(wall.pixels, wall.curves)):
-        depth = coordinates.depth[s][pixels]
-        core = (depth > CORE_DEPTH[0]) & (depth < CORE_DEPTH[1])
-        parts.append(SliceCurves(curves, series.times_s[:, s], labels[s][pixels], core))
-    flow, prior = study_flow(parts, aif, _first_pass_end(aif), wall.relative)
+    prior = study_prior(found.slices, aif, first_pass_end(aif), found.relative)
     maps = {name: np.where(wall_of(walls), values, np.nan) for name, values in study.maps.maps.items()}
     added = wall_of(walls) & ~wall_of(study.walls)
-    for s, (pixels, part) in enumerate(zip(wall.pixels, parts)):
-        _fit_added(maps, s, added[s], pixels, part, aif, prior)
-    per_segment = {number: (f.mbf_ml_min_g, f.standard_error) for number, f in flow.items()}
-    table = segment_table(labels, coordinates, maps, per_segment, series.state, wall.relative)
-    curves_table = pd.DataFrame(
-        {"time_s": aif.times_s, "aif": aif.curve, **{str(number): f.curve for number, f in flow.items()}}
-    )
+    for s, part in enumerate(found.slices):
+        _fit_added(maps, s, added[s], part, aif, prior)
+    result = segments_of(found, maps, aif, prior, series.state)
     flags: list[Flag] = [f for f in study.quality.flags if f.name not in _ANEW]
-    flags += [*coordinates.flags, *level_flags, *_fit_flags(flow)]
+    flags += [*found.flags, *fit_flags(result.flow, found.labels)]
     return replace(
         study,
         walls=walls,
         maps=replace(study.maps, maps=maps),
-        segments=table,
+        segments=result.table,
         quality=Quality.of(flags),
-        curves=curves_table,
-        segment_labels=labels,
+        curves=result.curves,
+        segment_labels=found.labels,
     )
 
 
@@ -90,16 +77,17 @@ def _fit_added(
     maps: dict[str, NDArray[np.float32]],
     s: int,
     added: NDArray[np.bool_],
-    pixels: NDArray[np.bool_],
     part: SliceCurves,
     aif: Aif,
     prior: Prior,
 ) -> None:
-    """Fill the maps of slice ``s`` at the pixels that the wall did not hold before."""
-    if not added.any():
+    """Fill the maps of slice ``s`` at the pixels that the wall did not hold before, where they are muscle."""
+    chosen = added[part.pixels] & part.muscle
+    if not chosen.any():
         return
-    chosen = added[pixels]
-    few = SliceCurves(part.curves[chosen], part.times_s, part.segment[chosen], part.core[chosen])
-    for name, values in _maps(few, aif, _first_pass_end(aif), prior).items():
+    where = np.zeros_like(part.pixels)
+    where[part.pixels] = chosen
+    values, _ = pixel_maps(part, aif, prior, chosen)
+    for name, value in values.items():
         if name in maps:
-            maps[name][s][added] = values
+            maps[name][s][where] = value

@@ -12,7 +12,7 @@ on a prior (``Prior``), weighted by the noise that is found in the curves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,12 +48,26 @@ class Prior:
 
 
 @dataclass(frozen=True)
+class Spill:
+    """What spills into a tissue curve from outside: ``curves`` (k, t) at the tissue's times, of unit share each.
+
+    A pixel at the endocardium holds some blood, one at the septum some of the RV's, and truncation of k-space takes a
+    little of the LV's brightness *away* beside it (dark rim; Di Bella 2005, Magn Reson Med 54:1295). Each share is
+    found with the flow, as a normal distribution of ``share_sd`` about zero.
+    """
+
+    curves: Floats
+    share_sd: float
+
+
+@dataclass(frozen=True)
 class FermiFit:
     """One value a curve: all arrays (n,), ``fitted`` (n, t).
 
     ``mbf_ml_min_g``; ``standard_error`` in the same unit (from the linearised fit and its own residual); ``delay_s``
     from input to tissue; ``rate_per_s`` and ``shape`` of the Fermi function; ``volume`` (ml per ml tissue): flow times
-    mean transit time; ``residual``: root mean square misfit as a share of the curve's peak.
+    mean transit time; ``residual``: root mean square misfit as a share of the curve's peak; ``spill`` (n, k): share of
+    each curve of ``Spill``, included in ``fitted``.
     """
 
     mbf_ml_min_g: Floats
@@ -64,6 +78,7 @@ class FermiFit:
     volume: Floats
     residual: Floats
     fitted: Floats
+    spill: Floats
 
 
 def response(lags_s: ArrayLike, rate_per_s: ArrayLike, shape: ArrayLike) -> Floats:
@@ -85,6 +100,7 @@ def mbf_fermi(
     haematocrit: float | None = None,
     density_g_ml: float = MYOCARDIAL_DENSITY_G_ML,
     prior: Prior | None = None,
+    spill: Spill | None = None,
 ) -> FermiFit:
     """Blood flow of tissue concentration curves (n, t) for an arterial input (m,).
 
@@ -92,7 +108,8 @@ def mbf_fermi(
     input was read at other times, ``aif_times_s``. ``fit_until_s``: only samples up to this time are fitted (first
     pass). ``haematocrit``: give it where the input is a *plasma* concentration, None where it is whole blood.
     ``prior``: what single pixels may lean on; its weight against the data follows from the noise of the curves
-    themselves. Without it every curve is fitted alone. Raises BadInputError where the arrays do not belong together.
+    themselves. Without it every curve is fitted alone. ``spill``: curves that may be mixed in. Raises BadInputError
+    where the arrays do not belong together.
     """
     curves = check_curves(tissue, aif, dt_s, times_s, aif_times_s)
     factor = flow_factor(haematocrit, density_g_ml)
@@ -100,7 +117,14 @@ def mbf_fermi(
     lags = lags_for(used)
     delays = np.arange(0.0, max(max_delay_s, 0.0) + 1e-9, DELAY_STEP_S)
     both = [matrices(used, lags, float(d)) for d in delays]
-    weight = None if prior is None else _Weighted(prior, _noise_variance(used.tissue))
+    noise = _noise_variance(used.tissue)
+    weight = None if prior is None else _Weighted(prior, noise)
+    unmixed = None if spill is None else _Unmixing.of(spill, curves, used.times_s.size, noise)
+    seen = used
+    if unmixed is not None:
+        # shares are linear in the data: projecting them out of curves and model alike leaves the fit as it was
+        used = replace(used, tissue=used.tissue @ unmixed.blunt)
+        both = [(unmixed.blunt @ matrix, unmixed.blunt @ slope) for matrix, slope in both]
     parameters, nearest = _dictionary(used, lags, both, delays, weight)
     variance = np.zeros(len(parameters))
     # twice: a delay refined to the edge of its step moves on to the next matrix
@@ -116,8 +140,12 @@ def mbf_fermi(
     log_flow, log_rate, shape, _ = parameters.T
     flow = np.where(log_flow <= LOG_FLOW_FLOOR, 0.0, np.exp(log_flow))
     fitted = _curves_of(curves, parameters, delays, nearest)
-    misfit = (fitted - curves.tissue)[:, : used.times_s.size]
-    peak = np.maximum(used.tissue.max(axis=1), 1e-12)
+    shares = np.zeros((len(fitted), 0))
+    if unmixed is not None:
+        shares = (seen.tissue - fitted[:, : seen.times_s.size]) @ unmixed.to_share
+        fitted = fitted + shares @ unmixed.curves
+    misfit = (fitted - curves.tissue)[:, : seen.times_s.size]
+    peak = np.maximum(seen.tissue.max(axis=1), 1e-12)
     return FermiFit(
         mbf_ml_min_g=flow * factor,
         standard_error=np.exp(log_flow) * np.sqrt(np.maximum(variance, 0.0)) * factor,
@@ -127,7 +155,31 @@ def mbf_fermi(
         volume=flow * np.exp(_log_area(shape) - log_rate),
         residual=np.sqrt(np.mean(misfit**2, axis=1)) / peak,
         fitted=fitted,
+        spill=shares,
     )
+
+
+@dataclass(frozen=True)
+class _Unmixing:
+    """``blunt`` (t, t), symmetric: takes out of a curve what mixed-in curves explain, as far as the noise lets them be
+    told. ``to_share`` (t, k): from what a fit leaves over to shares. ``curves`` (k, t) over all times."""
+
+    blunt: Floats
+    to_share: Floats
+    curves: Floats
+
+    @staticmethod
+    def of(spill: Spill, curves: Curves, count: int, noise: float) -> _Unmixing:
+        mixed = np.atleast_2d(np.asarray(spill.curves, float))
+        if mixed.shape[1] != curves.times_s.size or not np.all(np.isfinite(mixed)) or spill.share_sd <= 0:
+            raise BadInputError(
+                f"Curves that spill in have shape {mixed.shape} and the tissue has {curves.times_s.size} times; give "
+                "one finite value a time and a positive spread of the share."
+            )
+        ridge = max(noise, 1e-12) / spill.share_sd**2
+        u, s, vt = np.linalg.svd(mixed[:, :count].T, full_matrices=False)
+        blunt = np.eye(count) - (u * (1.0 - np.sqrt(ridge / (s**2 + ridge)))) @ u.T
+        return _Unmixing(blunt, (u * (s / (s**2 + ridge))) @ vt, mixed)
 
 
 def flow_factor(haematocrit: float | None, density_g_ml: float) -> float:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from CardiacFusionLib.perfusion.fermi import FermiFit, Prior, mbf_fermi
+from CardiacFusionLib.perfusion.fermi import FermiFit, Prior, Spill, mbf_fermi
 from CardiacFusionLib.perfusion.result import Aif
+from CardiacFusionLib.perfusion.wall_curves import SliceCurves
 
 Floats = NDArray[np.float64]
 
@@ -25,42 +26,34 @@ RELATIVE_VOLUME_SD = 1.5  # relative curves have no common scale with their inpu
 
 
 @dataclass(frozen=True)
-class SliceCurves:
-    """Concentration of one slice: curves (n, t) at times_s (t,), AHA segment (n,), which pixels are core (n,)."""
-
-    curves: Floats
-    times_s: Floats
-    segment: NDArray[np.int8]
-    core: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
 class SegmentFlow:
-    """Flow of one segment: value, standard error (mL/min/g), fit residual, mean curve at the input's times."""
+    """Flow of one segment: value, standard error (mL/min/g), fit residual, mean curve (blood taken out) at the input's
+    times."""
 
     mbf_ml_min_g: float
     standard_error: float
     residual: float
     delay_s: float
     curve: Floats
+    trusted_share: float  # of its pixels: neither fat nor blood
 
 
 @dataclass(frozen=True)
 class _Mean:
     slice_index: int
     segment: int
-    pixels: int
+    pixels: int  # of the segment in this slice
+    trusted: int  # of them, whose mean the curve is
     curve: Floats
 
 
-MIN_CORE_PIXELS = 5
+MIN_PIXELS = 5  # a mean curve of fewer is as noisy as its pixels
+BLOOD_SHARE_SD = 0.05  # of the mean curve of a segment; its border pixels hold more
 
 
-def study_flow(
-    slices: list[SliceCurves], aif: Aif, fit_until_s: float, relative: bool
-) -> tuple[dict[int, SegmentFlow], Prior]:
-    """Flow of every segment, and the prior its pixels may lean on."""
-    means = _means(slices)
+def study_prior(slices: list[SliceCurves], aif: Aif, fit_until_s: float, relative: bool) -> Prior:
+    """What the curves of this study agree on: volume, shape and delay, each with its spread."""
+    means = _means(slices, [part.muscle for part in slices])
     prior = START if not relative else Prior((START.log_volume[0], RELATIVE_VOLUME_SD), START.shape, START.delay_s)
     fits = _fit(means, slices, aif, fit_until_s, prior)
     for volume_sd, shape_sd, delay_sd in NARROWING:
@@ -70,31 +63,46 @@ def study_flow(
             (_centre([float(f.delay_s[0]) for f in fits], fits), delay_sd),
         )
         fits = _fit(means, slices, aif, fit_until_s, prior)
+    return prior
+
+
+def segment_flow(
+    slices: list[SliceCurves], trusted: list[NDArray[np.bool_]], aif: Aif, fit_until_s: float, prior: Prior
+) -> dict[int, SegmentFlow]:
+    """Flow of every segment from the mean curve of its trusted pixels (a mask (n,) a slice)."""
+    means = _means(slices, trusted)
+    fits = _fit(means, slices, aif, fit_until_s, prior)
     result = {}
     for number in sorted({m.segment for m in means}):
         mine = [i for i, m in enumerate(means) if m.segment == number]
-        share = np.array([means[i].pixels for i in mine], dtype=float)
+        share = np.array([means[i].trusted for i in mine], dtype=float)
         share /= share.sum()
         errors = np.array([fits[i].standard_error[0] for i in mine])
-        on_input_times = [np.interp(aif.times_s, slices[means[i].slice_index].times_s, means[i].curve) for i in mine]
+        pure = [means[i].curve - fits[i].spill[0] @ slices[means[i].slice_index].blood for i in mine]
+        on_input_times = [
+            np.interp(aif.times_s, slices[means[i].slice_index].times_s, curve) for i, curve in zip(mine, pure)
+        ]
         result[number] = SegmentFlow(
             mbf_ml_min_g=float(share @ [fits[i].mbf_ml_min_g[0] for i in mine]),
             standard_error=float(np.sqrt(np.sum((share * errors) ** 2))),
             residual=float(share @ [fits[i].residual[0] for i in mine]),
             delay_s=float(share @ [fits[i].delay_s[0] for i in mine]),
             curve=np.asarray(share @ np.array(on_input_times)),
+            trusted_share=sum(means[i].trusted for i in mine) / sum(means[i].pixels for i in mine),
         )
-    return result, prior
+    return result
 
 
-def _means(slices: list[SliceCurves]) -> list[_Mean]:
-    """Mean curve of each segment in each slice, over its core where that is large enough."""
+def _means(slices: list[SliceCurves], trusted: list[NDArray[np.bool_]]) -> list[_Mean]:
+    """Mean curve of each segment in each slice: of the trusted pixels of its core, else of its trusted pixels."""
     means = []
-    for s, part in enumerate(slices):
+    for s, (part, good) in enumerate(zip(slices, trusted)):
         for number in np.unique(part.segment[part.segment > 0]):
             here = part.segment == number
-            kept = here & part.core if np.sum(here & part.core) >= MIN_CORE_PIXELS else here
-            means.append(_Mean(s, int(number), int(here.sum()), part.curves[kept].mean(axis=0)))
+            kept = next((c for c in (here & good & part.core, here & good) if c.sum() >= MIN_PIXELS), here & good)
+            if kept.any():
+                count = int((here & good).sum())
+                means.append(_Mean(s, int(number), int(here.sum()), count, part.mean(kept)))
     return means
 
 
@@ -103,6 +111,7 @@ def _fit(means: list[_Mean], slices: list[SliceCurves], aif: Aif, fit_until_s: f
     fits: list[FermiFit] = []
     for s in sorted({m.slice_index for m in means}):
         mine = [m.curve for m in means if m.slice_index == s]
+        blood = slices[s].blood
         fit = mbf_fermi(
             np.array(mine),
             aif.curve,
@@ -110,6 +119,7 @@ def _fit(means: list[_Mean], slices: list[SliceCurves], aif: Aif, fit_until_s: f
             aif_times_s=aif.times_s,
             fit_until_s=fit_until_s,
             prior=prior,
+            spill=Spill(blood, BLOOD_SHARE_SD) if len(blood) else None,
         )
         fits += [_single(fit, i) for i in range(len(mine))]
     return fits
@@ -117,16 +127,7 @@ def _fit(means: list[_Mean], slices: list[SliceCurves], aif: Aif, fit_until_s: f
 
 def _single(fit: FermiFit, i: int) -> FermiFit:
     part = slice(i, i + 1)
-    return FermiFit(
-        fit.mbf_ml_min_g[part],
-        fit.standard_error[part],
-        fit.delay_s[part],
-        fit.rate_per_s[part],
-        fit.shape[part],
-        fit.volume[part],
-        fit.residual[part],
-        fit.fitted[part],
-    )
+    return FermiFit(**{name: getattr(fit, name)[part] for name in fit.__dataclass_fields__})
 
 
 def _centre(values: list[float], fits: list[FermiFit]) -> float:

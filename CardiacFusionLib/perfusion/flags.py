@@ -1,0 +1,73 @@
+"""What a reader must know about a quantified study: named, and with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CardiacFusionLib.perfusion.flow import SegmentFlow
+from CardiacFusionLib.perfusion.result import Aif
+from CardiacFusionLib.perfusion.study import first_pass_end
+from CardiacFusionLib.spatial.quality import Flag, Level
+from CardiacFusionLib.spatial.series import Series
+
+STAGE = "perfusion"
+GAP_FACTOR = 1.7  # an interval so many times the usual one is a missed beat
+POOR_FIT = 0.25  # root mean square misfit of a segment's mean curve as a share of its peak
+MIXED_SHARE = 0.3  # of a segment's pixels are muscle: fewer leave its flow to chance
+
+
+def rhythm_flags(series: Series, aif: Aif) -> list[Flag]:
+    """Missed beats inside the first pass, where the flow is decided."""
+    flags = []
+    for s in range(series.slice_count):
+        interval = np.diff(series.times_s[:, s])
+        usual = float(np.median(interval))
+        inside = (series.times_s[:-1, s] >= aif.times_s[aif.foot] - usual) & (
+            series.times_s[:-1, s] <= first_pass_end(aif)
+        )
+        gaps = np.nonzero(inside & (interval > GAP_FACTOR * usual))[0]
+        if gaps.size:
+            flags.append(
+                Flag(
+                    STAGE,
+                    "rhythm_gaps",
+                    Level.DOUBTFUL,
+                    f"Slice {s + 1}: {gaps.size} gap(s) of up to {interval[gaps].max():.1f} s in the first pass (first "
+                    f"after frame {gaps[0] + 1}; usual interval {usual:.2f} s): missed beats.",
+                )
+            )
+    return flags
+
+
+def fit_flags(flow: Mapping[int, SegmentFlow], labels: NDArray[np.int8]) -> list[Flag]:
+    """Segments that the model does not follow, and segments that are hardly muscle or could not be measured."""
+    flags = []
+    poor = [number for number, found in flow.items() if found.residual > POOR_FIT]
+    if poor:
+        reason = f"The flow model does not follow the measured curve in segment(s) {_listed(poor)}."
+        flags.append(Flag(STAGE, "poor_fit", Level.DOUBTFUL, reason))
+    lost = [int(n) for n in np.unique(labels[labels > 0]) if int(n) not in flow]
+    mixed = [number for number, found in flow.items() if found.trusted_share < MIXED_SHARE]
+    if lost or mixed:
+        parts = [f"most of segment(s) {_listed(mixed)} is not muscle" if mixed else ""]
+        parts += [f"segment(s) {_listed(lost)} could not be measured" if lost else ""]
+        reason = f"In the outlined wall, {' and '.join(p for p in parts if p)} (blood or fat); check the outline there."
+        flags.append(Flag(STAGE, "mixed_segments", Level.DOUBTFUL, reason))
+    return flags
+
+
+def relative_flag() -> Flag:
+    """The sequence is unknown: nothing here is absolute."""
+    return Flag(
+        STAGE,
+        "relative",
+        Level.DOUBTFUL,
+        "TI, TR or flip angle of the sequence are not known: the maps are relative, not mL/min/g.",
+    )
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
