@@ -15,20 +15,21 @@ from CardiacFusionLib.networks.sdn import NonrigidSdn, warp
 from CardiacFusionLib.registration.deformation import (
     folded_share,
     from_maps,
-    grid_xy_mm,
     one_hot,
     wall_dice,
     warp_maps,
 )
 from CardiacFusionLib.registration.result import GRID_SHAPE, GRID_SPACING_MM
 from CardiacFusionLib.spatial.labels import Label
-from CardiacFusionLib.spatial.sections import plane_landmarks
+from CardiacFusionLib.spatial.pose import HeartPose
+from CardiacFusionLib.training.evaluation.true_marks import INSERTIONS, material_marks, plane_points
 from CardiacFusionLib.training.harness import VALIDATION_SEED, Batch, Metrics
 from CardiacFusionLib.twin.cmr.training import label_slice, upright_plane
 from CardiacFusionLib.twin.heart.anatomy import Heart
 
 WIDTHS = (16, 32, 48, 64, 64)
-LANDMARK_WEIGHT = 0.02  # of a millimetre between the RV insertions, against one unit of Dice
+MATERIAL_WEIGHT = 0.03  # of a millimetre between places of the same muscle, against one unit of Dice
+BETWEEN = 4  # places of the free wall whose motion is known besides the RV insertions
 REUSE = 8  # pairs drawn of each pair of cuts, with other errors
 WINDOW = 120
 VALIDATION_CASES = 32
@@ -37,9 +38,12 @@ SHIFT_SD_MM, ROLL_SD_DEG = 3.0, 5.0  # what pairing leaves in the plane
 HEIGHT_SD_MM = 4.0  # and along the axis
 
 
+_Cut = tuple[NDArray[np.uint8], NDArray[np.float32]]  # labels (y, x), places of the muscle (6, 2) mm
+
+
 @lru_cache(maxsize=WINDOW + 20)
-def _cuts(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Labels of the CT (fixed) and of the CMR (moving) of a heart on the common grid, errors of pairing along z."""
+def _cuts(seed: int) -> tuple[_Cut, _Cut]:
+    """A heart as CT (fixed) and as CMR (moving) on the common grid, with errors of pairing along z."""
     rng = np.random.default_rng((seed, 7))
     heart = Heart.draw(rng)
     ct = heart.at_phase(float(np.clip(rng.normal(0.1, 0.15), 0, 1)))
@@ -50,16 +54,17 @@ def _cuts(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         tip, base = one.landmarks["lv_cavity_tip"][2], one.landmarks["base"][2]
         z = tip + level * (base - tip) + error
         plane = upright_plane(z, GRID_SHAPE[0], GRID_SPACING_MM)
-        pictures.append(label_slice(one, plane, GRID_SHAPE[0]))
+        pictures.append((label_slice(one, plane, GRID_SHAPE[0]), _material(one, z)))
     return pictures[0], pictures[1]
 
 
-def insertions(labels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Anterior and inferior RV insertion (2, 2), heart x, y in mm, of a label picture; NaN where not to be seen."""
-    xy = grid_xy_mm()
-    marks = plane_landmarks(xy[labels == 1], xy[labels == 2], xy[labels == 3], GRID_SPACING_MM**2)
-    none = np.full(2, np.nan)
-    return np.stack([marks.get(f"rv_insertion_{name}", none) for name in ("anterior", "inferior")]).astype(np.float32)
+def _material(heart: Heart, z_mm: float) -> NDArray[np.float32]:
+    """Heart x, y in mm of the muscle at the epicardium (6, 2) at height ``z_mm``: at both RV insertions and at four
+    places between them through the free wall, the same muscle in every phase. NaN where the plane has none."""
+    marks = material_marks(heart, HeartPose(np.eye(4)), plane_points(HeartPose(np.eye(4)), z_mm), BETWEEN)
+    none = np.full(3, np.nan)
+    names = (*INSERTIONS, *(f"free_wall_{k}" for k in range(BETWEEN)))
+    return np.stack([marks.get(name, none)[:2] for name in names]).astype(np.float32)
 
 
 def _outlined(labels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -99,7 +104,7 @@ def _outlined(labels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np
 def _placed(
     labels: NDArray[np.uint8], marks_mm: NDArray[np.float32], rng: np.random.Generator, rigid: float, wobble_mm: float
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Labels and landmarks (2, 2) moved by a rigid error (``rigid`` times the usual) and a wobble of the outline."""
+    """Labels and places (k, 2) moved by a rigid error (``rigid`` times the usual) and a wobble of the outline."""
     angle = np.deg2rad(rng.normal(0, ROLL_SD_DEG * rigid))
     shift = rng.normal(0, SHIFT_SD_MM * rigid, 2)
     scale = float(np.exp(rng.normal(0, 0.04 * rigid)))
@@ -111,7 +116,7 @@ def _placed(
     ]
     to = np.stack([(c * x - s * y) * scale + shift[0] + bend[0] - x, (s * x + c * y) * scale + shift[1] + bend[1] - y])
     at = marks_mm.astype(float)
-    for _ in range(6):  # the picture shows at p what was at p + to(p): the landmark's new place solves p + to(p) = mark
+    for _ in range(6):  # the picture shows at p what was at p + to(p): the new place solves p + to(p) = mark
         index = np.nan_to_num(at / GRID_SPACING_MM + half)[:, ::-1].T
         at = marks_mm - np.stack([ndimage.map_coordinates(t, index, order=1, mode="nearest") for t in to], axis=-1)
     return from_maps(warp_maps(one_hot(labels), to)), at.astype(np.float32)
@@ -124,8 +129,8 @@ def _soft_dice(a: Tensor, b: Tensor) -> Tensor:
     return (1 - 2 * inter / total.clamp_min(1.0)) * present
 
 
-def landmark_error(displacement: Tensor, fixed_mm: Tensor, moving_mm: Tensor) -> Tensor:
-    """Mean distance in mm between where fixed landmarks (n, k, 2) are sent by ``displacement`` (n, 2, y, x; pixels) and
+def place_error(displacement: Tensor, fixed_mm: Tensor, moving_mm: Tensor) -> Tensor:
+    """Mean distance in mm between where fixed places (n, k, 2) are sent by ``displacement`` (n, 2, y, x; pixels) and
     the moving ones; those that are NaN on either side do not count."""
     half = (torch.tensor([displacement.shape[3], displacement.shape[2]], device=displacement.device) - 1) / 2
     seen = torch.isfinite(fixed_mm).all(-1) & torch.isfinite(moving_mm).all(-1)
@@ -154,7 +159,7 @@ class SdnTask:
         return NonrigidSdn(3, WIDTHS)
 
     def sample(self, seed: int) -> dict[str, NDArray[Any]]:
-        """``fixed`` and ``moving`` class maps (3, y, x) float32, and RV insertions (2, 2) mm of both."""
+        """``fixed`` and ``moving`` class maps (3, y, x) float32, and where the same muscle lies in both (6, 2) mm."""
         rng = np.random.default_rng((seed, 3))
         return self._sample(seed // REUSE + int(rng.integers(0, WINDOW)), rng)
 
@@ -163,14 +168,14 @@ class SdnTask:
         turn = float(rng.uniform(0.3, 1.0))  # the CT's frame has errors too: both are moved
         drawn: dict[str, NDArray[Any]] = {}
         for name, one, rigid, wobble_mm in (("fixed", fixed, turn, 0.4), ("moving", moving, 1.0, 1.2)):
-            placed, marks = _placed(one, insertions(one), rng, rigid, wobble_mm)
+            placed, marks = _placed(*one, rng, rigid, wobble_mm)
             drawn |= {name: one_hot(_outlined(placed, rng)), f"{name}_mm": marks}
         return drawn
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Metrics]:
-        """Dice of cavity, wall (twice) and RV, both ways, distance of the RV insertions, gradient of the displacement.
+        """Dice of cavity, wall (twice) and RV, both ways, distance of the same muscle, gradient of the displacement.
 
-        The overlap of a ring does not see roll: the insertions do.
+        The overlap of a ring does not see roll: the muscle's own places, known in the twin, do.
         """
         fixed, moving = batch["fixed"], batch["moving"]
         there, back = network(fixed, moving)
@@ -178,17 +183,17 @@ class SdnTask:
         overlap = (_soft_dice(warp(moving, there), fixed) * weights).sum(1).mean()
         overlap_back = (_soft_dice(warp(fixed, back), moving) * weights).sum(1).mean()
         rough = _roughness(there) + _roughness(back)
-        apart = landmark_error(there, batch["fixed_mm"], batch["moving_mm"])
-        apart_back = landmark_error(back, batch["moving_mm"], batch["fixed_mm"])
-        value = (overlap + overlap_back + SMOOTHNESS * rough + LANDMARK_WEIGHT * (apart + apart_back)) / 2
+        apart = place_error(there, batch["fixed_mm"], batch["moving_mm"])
+        apart_back = place_error(back, batch["moving_mm"], batch["fixed_mm"])
+        value = (overlap + overlap_back + SMOOTHNESS * rough + MATERIAL_WEIGHT * (apart + apart_back)) / 2
         return value, {
             "overlap": float(overlap.detach()),
             "rough": float(rough.detach()),
-            "insertion_mm": float(apart.detach()),
+            "muscle_mm": float(apart.detach()),
         }
 
     def validate(self, network: nn.Module) -> Metrics:
-        """Wall Dice before and after, folding and RV insertions on unseen hearts; ``score`` weighs them as the loss."""
+        """Wall Dice before and after, folding, distance of the same muscle; ``score`` weighs them as the loss does."""
         before, after, folded, apart = [], [], [], []
         device = next(network.parameters()).device
         for seed in range(VALIDATION_SEED, VALIDATION_SEED + VALIDATION_CASES):
@@ -197,7 +202,7 @@ class SdnTask:
             flow = network(*pair)[0].float()
             if np.isfinite(drawn["fixed_mm"] + drawn["moving_mm"]).any():
                 marks = [torch.from_numpy(drawn[k])[None].to(device) for k in ("fixed_mm", "moving_mm")]
-                apart.append(float(landmark_error(flow, *marks)))
+                apart.append(float(place_error(flow, *marks)))
             there = flow[0].cpu().numpy() * GRID_SPACING_MM
             fixed, moving = (from_maps(drawn[k]) for k in ("fixed", "moving"))
             if min((fixed == Label.MYOCARDIUM).sum(), (moving == Label.MYOCARDIUM).sum()) < 100:
@@ -205,13 +210,13 @@ class SdnTask:
             before.append(wall_dice(fixed, moving))
             after.append(wall_dice(fixed, from_maps(warp_maps(drawn["moving"], there))))
             folded.append(folded_share(there))
-        score = float(np.mean(after)) - 10 * float(np.mean(folded)) - LANDMARK_WEIGHT * float(np.mean(apart))
+        score = float(np.mean(after)) - 10 * float(np.mean(folded)) - MATERIAL_WEIGHT * float(np.mean(apart))
         return {
             "score": score,
             "wall_dice_before": float(np.mean(before)),
             "wall_dice": float(np.mean(after)),
             "folded_share": float(np.mean(folded)),
-            "insertion_mm": float(np.mean(apart)),
+            "muscle_mm": float(np.mean(apart)),
         }
 
     def facts(self) -> dict[str, Any]:

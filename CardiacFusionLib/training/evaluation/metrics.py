@@ -1,4 +1,4 @@
-"""What is measured: one function a stage, from a run's results and the twin's truth to named figures.
+"""Flow, arteries and their fusion: one function a stage, from a run's results and the twin's truth to named figures.
 
 Names are those of the design's evaluation file. A figure that has no meaning for a case (no stenosis to find) is left
 out of that case. ``pooled`` figures (correlation, limits of agreement, AUROC) need all cases together: the functions
@@ -11,16 +11,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, stats
+from scipy import stats
 from scipy.spatial import cKDTree
 
 from CardiacFusionLib.pipeline.stages import Results
-from CardiacFusionLib.registration.result import GRID_SPACING_MM
-from CardiacFusionLib.spatial.labels import Label
-from CardiacFusionLib.spatial.pose import HeartPose, axis_angle_deg, roll_angle_deg
-from CardiacFusionLib.spatial.resample import sample
 from CardiacFusionLib.spatial.tree import MAIN_BRANCHES, VESSEL_OF_BRANCH, CoronaryTree
-from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.twin.truth import Truth
 
 Figures = dict[str, float]
@@ -28,154 +23,6 @@ OVERLAP_MM = 2.0  # a centreline point counts as found within this distance (CAT
 ISCHAEMIC_SHARE = 0.75  # a segment is truly ischaemic below this share of the heart's median stress flow
 STENOSIS_PERCENT = 50.0
 STENOSIS_DISTANCE_MM = 10.0
-
-
-def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    """Dice overlap of two masks; 1 where both are empty."""
-    total = int(a.sum()) + int(b.sum())
-    return 1.0 if total == 0 else 2.0 * int((a & b).sum()) / total
-
-
-def hausdorff95_mm(a: NDArray[np.bool_], b: NDArray[np.bool_], spacing_zyx: Sequence[float]) -> float:
-    """95th percentile of the symmetric surface distance in mm; NaN where a mask is empty."""
-    if not a.any() or not b.any():
-        return float("nan")
-    surfaces = [np.argwhere(m & ~ndimage.binary_erosion(m)) * np.asarray(spacing_zyx) for m in (a, b)]
-    there = cKDTree(surfaces[1]).query(surfaces[0])[0]
-    back = cKDTree(surfaces[0]).query(surfaces[1])[0]
-    return float(max(np.percentile(there, 95), np.percentile(back, 95)))
-
-
-def plane_angle_deg(a: NDArray[np.float64], b: NDArray[np.float64], dropped: int) -> float:
-    """Angle between two axes seen in a patient plane: projections that leave out coordinate ``dropped``."""
-    kept = [i for i in range(3) if i != dropped]
-    u, v = a[kept], b[kept]
-    cosine = float(u @ v / (np.linalg.norm(u) * np.linalg.norm(v)))
-    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
-
-
-def pose_figures(pose: HeartPose, truth: HeartPose) -> Figures:
-    """Long axis (3D, and seen in the patient's axial and coronal planes), roll and centre of a pose."""
-    origin = pose.to_lps(np.zeros(3)) - truth.to_lps(np.zeros(3))
-    return {
-        "axis_deg": axis_angle_deg(pose, truth),
-        "axis_axial_deg": plane_angle_deg(pose.long_axis_lps, truth.long_axis_lps, 2),
-        "axis_coronal_deg": plane_angle_deg(pose.long_axis_lps, truth.long_axis_lps, 1),
-        "roll_deg": abs(roll_angle_deg(pose, truth)),
-        "centre_mm": float(np.linalg.norm(origin)),
-    }
-
-
-def aspect_ratio(labels: Volume) -> float:
-    """Mean minor/major axis of the LV cavity over the middle half of its short-axis slices (1 = round)."""
-    from skimage.measure import label, regionprops
-
-    cavity = labels.array == Label.LV_CAVITY
-    slices = np.flatnonzero(cavity.any(axis=(1, 2)))
-    if len(slices) < 4:
-        return float("nan")
-    ratios = []
-    for z in slices[len(slices) // 4 : -len(slices) // 4]:
-        region = max(regionprops(label(cavity[z])), key=lambda r: r.area)
-        if region.axis_major_length > 0:
-            ratios.append(region.axis_minor_length / region.axis_major_length)
-    return float(np.mean(ratios)) if ratios else float("nan")
-
-
-def reorientation(results: Results, truth: Truth) -> Figures:
-    """Pose handed on by the reorientation, after refinement on the walls where they exist."""
-    figures = pose_figures(results.pose, truth.ct_pose) if results.pose is not None else {}
-    if results.registration is not None:
-        figures["wall_dice"] = float(np.mean(results.registration.wall_dice_before))
-    if results.ct_walls is not None:
-        figures["aspect_ratio"] = aspect_ratio(results.ct_walls.labels)
-    return figures
-
-
-def ct_walls(results: Results, truth: Truth) -> Figures:
-    """Cavity and wall in CT against the truth, on the CT's own grid cropped around the true heart."""
-    if results.ct_walls is None:
-        return {}
-    found = np.asarray(truth.ct_labels.array, np.uint8) > 0
-    crop = tuple(slice(max(s.start - 8, 0), s.stop + 8) for s in ndimage.find_objects(found.astype(np.uint8))[0])
-    full = truth.ct_labels
-    true = np.asarray(full.array[crop], np.uint8)
-    origin = full.index_to_lps @ np.array([crop[2].start, crop[1].start, crop[0].start, 1.0])
-    grid = Volume(true, full.spacing_mm, tuple(origin[:3]), full.direction)
-    labels = results.ct_walls.labels
-    predicted = sample(labels, grid.grid_lps(), order=0).astype(np.uint8)
-    spacing = full.spacing_mm[::-1]
-    wall = [a == Label.MYOCARDIUM for a in (predicted, true)]
-    return {
-        "cavity_dice": dice(predicted == Label.LV_CAVITY, true == Label.LV_CAVITY),
-        "myocardium_dice": dice(*wall),
-        "hd95_mm": hausdorff95_mm(wall[0], wall[1], spacing),
-    }
-
-
-def cmr_walls(results: Results, truth: Truth) -> Figures:
-    """Cavity and wall in the CMR slices against the truth at the reference breathing position."""
-    if results.stress is None:
-        return {}
-    predicted, true = results.stress.walls.labels, truth.cmr_labels
-    wall = [a == Label.MYOCARDIUM for a in (predicted, true)]
-    spacing = results.stress.series.poses[0].spacing_mm[::-1]
-    return {
-        "cavity_dice": dice(predicted == Label.LV_CAVITY, true == Label.LV_CAVITY),
-        "myocardium_dice": dice(*wall),
-        "hd95_mm": float(np.nanmean([hausdorff95_mm(p, t, spacing) for p, t in zip(*wall)])),
-    }
-
-
-def aif(results: Results, truth: Truth) -> Figures:
-    """Whether the input function was read inside the true LV cavity."""
-    if results.stress is None:
-        return {}
-    mask = results.stress.aif.mask
-    inside = (truth.cmr_labels == Label.LV_CAVITY)[mask]
-    return {"found": float(inside.size > 0 and inside.mean() > 0.8)}
-
-
-def landmarks(results: Results, truth: Truth) -> Figures:
-    """RV insertions in the slices; apex and base, which lie outside a three-slice stack, from the pairing."""
-    figures: Figures = {}
-    if results.stress is not None:
-        names = ("rv_insertion_anterior", "rv_insertion_inferior")
-        axis = truth.cmr_pose.long_axis_lps
-        errors = []
-        for found in results.stress.walls.landmarks:
-            for name in names:
-                if name in found:
-                    off = found[name] - truth.cmr_pose.landmarks[name]
-                    errors.append(np.linalg.norm(off - (off @ axis) * axis))
-        if errors:
-            figures["in_image_mm"] = float(np.mean(errors))
-    if results.pairing is not None:
-        known = results.pairing.cmr_pose.landmarks
-        errors = [np.linalg.norm(known[n] - truth.cmr_pose.landmarks[n]) for n in ("apex", "base") if n in known]
-        if errors:
-            figures["out_of_image_mm"] = float(np.mean(errors))
-    return figures
-
-
-def registration(results: Results, truth: Truth) -> Figures:
-    """Wall overlap after the network, folding, and how far the anterior RV insertion lies from the CT's."""
-    result = results.registration
-    if result is None:
-        return {}
-    figures = {"wall_dice": float(np.mean(result.wall_dice_after)), "folded_share": float(np.max(result.folded_share))}
-    true = truth.cmr_pose.to_heart(truth.cmr_pose.landmarks["rv_insertion_anterior"])[:2]
-    target = truth.ct_pose.to_heart(truth.ct_pose.landmarks["rv_insertion_anterior"])[:2]
-    middle = int(np.argmin(np.abs(result.pairing.z_mm)))
-    lps = truth.cmr_pose.to_lps(np.array([*true, 0.0]))
-    moving = result.pairing.cmr_pose.to_heart(lps)[:2]
-    size = np.asarray(result.inverse_mm.shape[-2:])
-    pixel = moving[::-1] / GRID_SPACING_MM + (size - 1) / 2
-    shift = [ndimage.map_coordinates(c, pixel[:, None], order=1, mode="nearest")[0] for c in result.inverse_mm[middle]]
-    in_ct_lps = results.pose.to_lps(np.array([*(moving + shift), 0.0])) if results.pose is not None else None
-    if in_ct_lps is not None:
-        figures["rv_insertion_mm"] = float(np.linalg.norm(truth.ct_pose.to_heart(in_ct_lps)[:2] - target))
-    return figures
 
 
 def segment_flow(results: Results, state: str) -> dict[int, float]:
