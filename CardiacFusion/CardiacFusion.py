@@ -127,8 +127,8 @@ class CardiacFusionLogic(ScriptedLoadableModuleLogic):
 
     @property
     def running(self) -> bool:
-        """Whether a child process is at work."""
-        return self.run is not None and self.run.running
+        """Whether a child process is at work, or its ending has not been told yet."""
+        return self.run is not None
 
     def fuse(self, parameters: CardiacFusionParameters) -> None:
         """Start the whole run for what is chosen."""

@@ -36,7 +36,7 @@ class Run:
         self._on_progress, self._on_log, self._on_end = on_progress, on_log, on_end
         self._errors: list[str] = []
         self._rest = {"out": "", "err": ""}
-        self._started = self._cancelled = self._ended = False
+        self._started = self._cancelled = self._ended = self._silent = False
         self._process = qt.QProcess()
         self._process.readyReadStandardOutput.connect(self._read_output)
         self._process.readyReadStandardError.connect(self._read_errors)
@@ -60,11 +60,6 @@ class Run:
         self._process.start(self.job.program, self.job.command)
         self._timer.start()
 
-    @property
-    def running(self) -> bool:
-        """Whether the child has not ended yet."""
-        return not self._ended
-
     def cancel(self) -> None:
         """Tell the child to stop; it is ended by force where it does not within ``GRACE_MS``."""
         if self._ended or self._cancelled:
@@ -75,6 +70,7 @@ class Run:
 
     def stop_now(self) -> None:
         """End the child at once and clean up, without telling anybody: the panel itself goes away."""
+        self._silent = True
         if self._ended:
             return
         self._ended = True
@@ -160,7 +156,12 @@ class Run:
         if not ending.good:
             self._signal_left_overs()
         self.job.clean(keep_inputs=ending.good)
-        self._on_end(ending)
+        # told later: whoever hears it lets go of this run, and a process must not vanish inside its own signal
+        qt.QTimer.singleShot(0, lambda: self._tell(ending))
+
+    def _tell(self, ending: Ending) -> None:
+        if not self._silent:
+            self._on_end(ending)
 
     def _signal_left_overs(self) -> None:
         """A child that ended badly may have left children of its own (drawing the pictures)."""
