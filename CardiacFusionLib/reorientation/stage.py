@@ -25,7 +25,7 @@ def reorient(ct: Volume, progress: Callable[[float, str], None] | None = None) -
 
     Chamber labels give the geometric pose; the pose network corrects it in passes over the same labels; the pose
     between both, nearer to the network's, is handed on. Where the two disagree beyond the limits in ``checks`` the
-    geometric pose is kept and a flag says so. Raises StageError where no heart is found or the CT holds no contrast agent.
+    geometric pose is kept and a flag says so. Raises StageError where no heart is found or no contrast agent is seen.
     """
     heart = label_heart(ct, progress)
     quality = check_heart(coarse_image(ct, heart.labels), heart.labels) + check_cut(heart.labels, ct)

@@ -16,7 +16,7 @@ from CardiacFusionLib.spatial.volume import Volume
 MIN_VENTRICLE_ML = 40.0  # cavity and wall; below this the labels hold no adult left ventricle
 CONTACT_MM = 5.0  # mitral annulus: cavity within this of the left atrium
 TIP_SHARE = 0.004  # share of the ventricle's volume that is called its tip
-LEVELS = (0.35, 0.8)  # heights (0 apex, 1 base) at which the RV is attached to the wall in all hearts
+LEVELS = (0.4, 0.6)  # heights (0 apex, 1 base) of mid heart: higher up the outflow tract widens the RV's arc
 LEVEL_COUNT = 10
 ANGLES = 180
 RAY_STEP_MM = 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,21 @@ VALIDATION_CASES = 8
 WINDOW = 64  # hearts in turn before the first is shown again
 
 
+@dataclass(frozen=True)
+class DrawnHeart:
+    """One synthetic heart on a cube (z, y, x): ``image`` in HU, ``labels``, and, for a network that is given another's
+    opinion, that ``prior`` as probabilities of the labels 1.. (label, z, y, x)."""
+
+    image: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+    prior: NDArray[np.float32] | None = None
+
+
 class CtLabelTask(ABC):
     """What the chamber and the wall network share: an image cube in, eight labels out."""
 
     name = "ct_labels"
-    version = "0.1.0"
+    version = "0.2.0"
     batch_size = 2
     learning_rate = 6e-3
     validate_every_s = 180.0
@@ -40,15 +51,15 @@ class CtLabelTask(ABC):
 
     def __init__(self) -> None:
         self._validation: list[Mapping[str, NDArray[Any]]] = []
-        self._drawn: OrderedDict[int, tuple[NDArray[np.float32], NDArray[np.uint8]]] = OrderedDict()
+        self._drawn: OrderedDict[int, DrawnHeart] = OrderedDict()
 
     def build(self) -> nn.Module:
         """A fresh U-Net."""
         return ChamberUNet(self.inputs, CT_LABEL_COUNT, self.widths)
 
     @abstractmethod
-    def draw(self, seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Image in HU and labels, both (z, y, x), of one synthetic heart."""
+    def draw(self, seed: int) -> DrawnHeart:
+        """One synthetic heart."""
 
     def sample(self, seed: int) -> Mapping[str, NDArray[Any]]:
         """``image`` (channels, z, y, x) normalised, ``labels`` (1, z, y, x)."""
@@ -58,13 +69,11 @@ class CtLabelTask(ABC):
             self._drawn[heart] = self.draw(heart)
             if len(self._drawn) > WINDOW:
                 self._drawn.popitem(last=False)
-        return self.arrays(*self._drawn[heart], np.random.default_rng([seed, 77]))
+        return self.arrays(self._drawn[heart], np.random.default_rng([seed, 77]))
 
-    def arrays(
-        self, image: NDArray[np.float32], labels: NDArray[np.uint8], rng: np.random.Generator
-    ) -> Mapping[str, NDArray[Any]]:
+    def arrays(self, heart: DrawnHeart, rng: np.random.Generator) -> Mapping[str, NDArray[Any]]:
         """What the network is given and must answer."""
-        image, labels = cut_field(vary_ct(image, rng), labels, rng)
+        image, labels = cut_field(vary_ct(heart.image, rng), heart.labels, rng)
         return {"image": normalised_hu(image)[None], "labels": labels[None]}
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Metrics]:
@@ -99,17 +108,17 @@ class CtLabelTask(ABC):
 
 
 class CtChambers(CtLabelTask):
-    """Cubes of 48 x 4 mm, axes along patient LPS."""
+    """Cubes of 48 x 4 mm, axes along patient LPS; half of the patients lie turned, as far as 40 degrees."""
 
     name = "ct_chambers"
     reuse = 2
 
-    def draw(self, seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    def draw(self, seed: int) -> DrawnHeart:
         """See :class:`CtLabelTask`."""
-        from CardiacFusionLib.twin.ct.sampling import ct_training_sample
+        from CardiacFusionLib.twin.ct.sampling import ct_turned_sample
 
-        drawn = ct_training_sample(seed, shape=(CUBE,) * 3, spacing_mm=SPACING_MM)
-        return drawn.image, drawn.labels
+        drawn = ct_turned_sample(seed, shape=(CUBE,) * 3, spacing_mm=SPACING_MM)
+        return DrawnHeart(drawn.image, drawn.labels)
 
     def facts(self) -> dict[str, Any]:
         """For the manifest."""

@@ -7,6 +7,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from CardiacFusionLib.spatial.labels import Label
+
 
 @lru_cache(maxsize=4)
 def label_loss(classes: int) -> nn.Module:
@@ -28,6 +30,32 @@ def label_loss(classes: int) -> nn.Module:
         smooth_dr=1.0,
     )
     return loss
+
+
+# the left ventricle is what the wall network is for: weights of labels 1.. in its Dice
+WALL_DICE_WEIGHTS = (2.0, 3.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+BORDER_REACH = 2  # voxels either side of the wall that count as its border
+BORDER_WEIGHT = 4.0
+
+
+def wall_loss(scores: Tensor, labels: Tensor) -> Tensor:
+    """Dice + cross-entropy of scores (n, 8, z, y, x) and labels (n, 1, z, y, x), with the LV's borders emphasised.
+
+    In the cross-entropy voxels within ``BORDER_REACH`` of the wall weigh ``BORDER_WEIGHT`` times as much as others; in
+    the Dice (over the batch, without background) labels weigh ``WALL_DICE_WEIGHTS``.
+    """
+    truth = labels[:, 0]
+    wall = (labels == Label.MYOCARDIUM).float()
+    near = nn.functional.max_pool3d(wall, 2 * BORDER_REACH + 1, stride=1, padding=BORDER_REACH)[:, 0]
+    weight = 1 + (BORDER_WEIGHT - 1) * near
+    entropy = (nn.functional.cross_entropy(scores, truth, reduction="none") * weight).sum() / weight.sum()
+    share = scores.softmax(1)
+    total = scores.new_zeros(())
+    for label, importance in enumerate(WALL_DICE_WEIGHTS, start=1):
+        found, true = share[:, label], (truth == label).to(share.dtype)
+        dice = (2 * (found * true).sum() + 1) / (found.sum() + true.sum() + 1)
+        total = total + importance * (1 - dice)
+    return entropy + total / sum(WALL_DICE_WEIGHTS)
 
 
 def dice_per_class(prediction: Tensor, truth: Tensor, classes: int) -> Tensor:

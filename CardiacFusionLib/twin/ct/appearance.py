@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +94,27 @@ class Appearance:
             float(muscle * rng.uniform(0, 0.12)), float((rng.random() < 0.06) * rng.uniform(0.2, 0.5) * blood),
             float((rng.random() < 0.4) * rng.uniform(10, 110)), float(rng.uniform(0, 2 * np.pi)),
         )  # fmt: skip
+
+    def unusual(self, rng: np.random.Generator) -> Appearance:
+        """This examination at an unlucky moment: weak enhancement, a venous phase with both hearts alike, very dense
+        contrast (80 kV), or fluid in the pericardium."""
+        hu = self.hu.copy()
+        left = [Tissue.LV_CAVITY, Tissue.LEFT_ATRIUM, Tissue.PULMONARY_VEIN, Tissue.AORTA]
+        blood, muscle = float(hu[Tissue.LV_CAVITY]), float(hu[Tissue.MYOCARDIUM])
+        kind = rng.choice(["weak", "venous", "dense", "effusion"])
+        if kind == "weak":
+            hu[left] += np.float32(muscle + rng.uniform(65, 150) - blood)
+        elif kind == "venous":
+            level = float(rng.uniform(150, 260))
+            hu[[*left, *RIGHT_HEART, Tissue.PULMONARY_TRUNK]] = level + rng.normal(0, 6)
+            hu[[Tissue.INFERIOR_CAVA, Tissue.HEPATIC_VEIN]] = level * rng.uniform(0.6, 1.0)
+            hu[[Tissue.MYOCARDIUM, Tissue.PAPILLARY, Tissue.RV_WALL]] = level - rng.uniform(60, 110)
+            hu[Tissue.LIVER] = rng.uniform(80, 140)
+        elif kind == "dense":
+            hu[left] += np.float32(rng.uniform(600, 950) - blood)
+        else:
+            hu[Tissue.HEART_FAT] = rng.uniform(0, 45)
+        return replace(self, hu=hu)
 
     def fields_of(self, tissue: Tissue) -> tuple[tuple[str, float], ...]:
         """Names of the fields this tissue carries with their strength in HU."""

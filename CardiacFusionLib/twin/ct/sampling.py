@@ -12,6 +12,7 @@ from CardiacFusionLib.spatial.pose import HeartPose
 from CardiacFusionLib.spatial.resample import heart_grid
 from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.twin.ct.appearance import Appearance, draw_fields
+from CardiacFusionLib.twin.ct.devices import add_devices
 from CardiacFusionLib.twin.ct.painting import heart_points, paint
 from CardiacFusionLib.twin.ct.render import heart_middle
 from CardiacFusionLib.twin.ct.scanner import degrade
@@ -19,6 +20,9 @@ from CardiacFusionLib.twin.heart.anatomy import Heart
 from CardiacFusionLib.twin.heart.placement import draw_ct_pose
 
 OUTSIDE_HU = -1024.0
+UNUSUAL_HEART, UNUSUAL_LOOK, WITH_DEVICES = 0.25, 0.22, 0.2  # shares of training samples
+FAR_OFF = 0.08  # share of coarse cubes that hold little of the heart or none
+TURNED = 0.5  # share of coarse cubes in which the patient lies turned
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class CtSample:
 
 def draw_heart(rng: np.random.Generator) -> Heart:
     """A heart at a random phase of the kind CT is taken at: mostly diastole, sometimes towards systole."""
-    heart = Heart.draw(rng)
+    heart = Heart.draw(rng, UNUSUAL_HEART)
     return heart.at_phase(float(rng.uniform(0, 1))) if rng.random() < 0.25 else heart
 
 
@@ -48,10 +52,21 @@ def ct_training_sample(seed: int, shape: tuple[int, int, int] = (48, 48, 48), sp
     pose = draw_ct_pose(rng, heart)
     shift = rng.normal(0, 15, 3) if rng.random() < 0.7 else rng.uniform(-45, 45, 3)
     tilt = Rotation.from_rotvec(np.deg2rad(rng.normal(0, 3, 3))).as_matrix()
-    half = (np.asarray(shape[::-1], float) - 1) / 2 * spacing_mm
-    origin = heart_middle(pose) + shift - tilt @ half
-    grid = Volume(np.zeros(shape, np.uint8), (spacing_mm,) * 3, tuple(origin), tilt)
-    return _render(heart, pose, grid, rng, crop=True)
+    return _render(heart, pose, _grid_about(pose, shape, spacing_mm, shift, tilt), rng, crop=True)
+
+
+def ct_turned_sample(seed: int, shape: tuple[int, int, int] = (48, 48, 48), spacing_mm: float = 4.0) -> CtSample:
+    """As :func:`ct_training_sample`, but every other patient lies turned by 16 degrees SD about each axis, and some
+    cubes hold the chest's ends, where there is little heart or none."""
+    rng = np.random.default_rng([seed, 3])
+    heart = draw_heart(rng)
+    pose = draw_ct_pose(rng, heart)
+    shift = rng.normal(0, 12, 3) if rng.random() < 0.6 else rng.uniform(-45, 45, 3)
+    if rng.random() < FAR_OFF:
+        shift = rng.uniform(-1, 1, 3) * [60, 60, 140]
+    sd = 16.0 if rng.random() < TURNED else 3.0
+    tilt = Rotation.from_rotvec(np.deg2rad(rng.normal(0, sd, 3))).as_matrix()
+    return _render(heart, pose, _grid_about(pose, shape, spacing_mm, shift, tilt), rng, crop=True)
 
 
 def ct_heart_frame_sample(
@@ -62,6 +77,19 @@ def ct_heart_frame_sample(
     pose_error_mm: float = 6.0,
 ) -> CtSample:
     """An upright cube about a disturbed pose (SD of each rotation and shift as given), as the wall network sees it."""
+    return ct_pair_sample(seed, shape, spacing_mm, pose_error_deg, pose_error_mm)[0]
+
+
+def ct_pair_sample(
+    seed: int,
+    shape: tuple[int, int, int] = (64, 64, 64),
+    spacing_mm: float = 2.0,
+    pose_error_deg: float = 8.0,
+    pose_error_mm: float = 6.0,
+    coarse: tuple[int, float] | None = None,
+) -> tuple[CtSample, CtSample | None]:
+    """The upright cube of :func:`ct_heart_frame_sample` and, where ``coarse`` (side, spacing) is given, the same
+    examination as the chamber network sees it: a coarse cube near the patient's axes."""
     rng = np.random.default_rng(seed)
     heart = draw_heart(rng)
     pose = draw_ct_pose(rng, heart)
@@ -69,13 +97,41 @@ def ct_heart_frame_sample(
     error[:3, :3] = Rotation.from_rotvec(np.deg2rad(rng.normal(0, pose_error_deg, 3))).as_matrix()
     error[:3, 3] = rng.normal(0, pose_error_mm, 3)
     guess = HeartPose(error @ pose.lps_to_heart)
-    return _render(heart, pose, heart_grid(guess, shape, spacing_mm), rng, crop=bool(rng.random() < 0.5))
+    look = _draw_look(rng)
+    crop = bool(rng.random() < 0.5)
+    fine = _render(heart, pose, heart_grid(guess, shape, spacing_mm), rng, crop=crop, look=look)
+    if coarse is None:
+        return fine, None
+    side, coarse_mm = coarse
+    tilt = Rotation.from_rotvec(np.deg2rad(rng.normal(0, 6.0, 3))).as_matrix()
+    grid = _grid_about(pose, (side,) * 3, coarse_mm, rng.normal(0, 8, 3), tilt)
+    return fine, _render(heart, pose, grid, rng, crop=False, look=look)
 
 
-def _render(heart: Heart, pose: HeartPose, grid: Volume, rng: np.random.Generator, crop: bool) -> CtSample:
+def _grid_about(
+    pose: HeartPose,
+    shape: tuple[int, int, int],
+    spacing_mm: float,
+    shift_mm: NDArray[np.float64],
+    tilt: NDArray[np.float64],
+) -> Volume:
+    """An empty grid with axes ``tilt`` (columns, LPS) whose middle lies ``shift_mm`` off the heart's."""
+    half = (np.asarray(shape[::-1], float) - 1) / 2 * spacing_mm
+    origin = heart_middle(pose) + shift_mm - tilt @ half
+    return Volume(np.zeros(shape, np.uint8), (spacing_mm,) * 3, tuple(origin), tilt)
+
+
+def _draw_look(rng: np.random.Generator) -> Appearance:
+    look = Appearance.draw(rng)
+    return look.unusual(rng) if rng.random() < UNUSUAL_LOOK else look
+
+
+def _render(
+    heart: Heart, pose: HeartPose, grid: Volume, rng: np.random.Generator, crop: bool, look: Appearance | None = None
+) -> CtSample:
     shape: tuple[int, int, int] = grid.array.shape  # type: ignore[assignment]
     spacing = np.asarray(grid.spacing_mm, float)[::-1]
-    look = Appearance.draw(rng)
+    look = look or _draw_look(rng)
     heart_from_index = pose.lps_to_heart @ grid.index_to_lps
     fields = draw_fields(rng, shape, spacing)
     points = heart_points(heart_from_index, shape)
@@ -83,6 +139,7 @@ def _render(heart: Heart, pose: HeartPose, grid: Volume, rng: np.random.Generato
     edge = float(spacing.mean()) * float(rng.uniform(0.4, 1.2))
     hu, labels = paint(heart.layers(points), shape, look, fields, edge)
     hu += fields["shading"] * np.float32(look.shading)
+    add_devices(hu, heart, heart_from_index, spacing, rng, WITH_DEVICES)
     noise = float(np.clip(rng.lognormal(np.log(16), 0.6), 3, 60))
     degrade(hu, heart, heart_from_index, spacing, look, rng, noise_hu=noise)
     if crop:

@@ -14,6 +14,7 @@ from CardiacFusionLib.spatial.pose import HeartPose, apply
 from CardiacFusionLib.twin.heart import chambers
 from CardiacFusionLib.twin.heart.chest import chest_layers
 from CardiacFusionLib.twin.heart.layers import heart_layers, ventricles_outer
+from CardiacFusionLib.twin.heart.sdf import unit
 from CardiacFusionLib.twin.heart.shape import Shape
 from CardiacFusionLib.twin.heart.tissues import Tissue
 from CardiacFusionLib.twin.heart.warp import SmoothWarp
@@ -40,9 +41,12 @@ class Heart:
     diastole: Shape | None = field(default=None, repr=False)
 
     @staticmethod
-    def draw(rng: np.random.Generator) -> Heart:
-        """A mid-diastolic adult heart of random parameters."""
+    def draw(rng: np.random.Generator, unusual: float = 0.0) -> Heart:
+        """A mid-diastolic adult heart of random parameters; with the chance ``unusual`` a hypertrophic, dilated or
+        small one beyond the ordinary ranges."""
         shape = Shape.draw(rng)
+        if unusual and rng.random() < unusual:
+            shape = shape.unusual(rng)
         floor, front = _rest(shape)
         shape = replace(shape, floor=floor, front=front)
         return Heart(shape, SmoothWarp.draw(rng, rms_mm=float(rng.uniform(0.5, 4.0))))
@@ -63,9 +67,7 @@ class Heart:
     def _landmarks_design(self) -> dict[str, Array]:
         s, lv = self.shape, self.shape.lv
         cx, cy = lv.centre_xy(np.array(lv.tip_z))
-        ax, ay = lv.centre_xy(np.array(lv.tip_z - lv.apex_wall))
         material = {
-            "apex": np.array([ax - lv.wall * lv.septum_extra / 2, ay, lv.tip_z - lv.apex_wall]),
             "base": s.mitral, "lv_cavity_tip": np.array([cx, cy, lv.tip_z]), "aortic_valve": s.aortic,
         }  # fmt: skip
         material["rv_insertion_anterior"], material["rv_insertion_inferior"] = self._grooves()
@@ -78,7 +80,31 @@ class Heart:
             material[name] = line[int(np.argmin(inside))]
         names = list(material)
         space = self.warp.to_space(np.stack([material[n] for n in names]))
-        return dict(zip(names, space, strict=True))
+        found = dict(zip(names, space, strict=True))
+        return {"apex": self._tip(found["base"]), **found}
+
+    def _tip(self, base: Array) -> Array:
+        """The point of the LV's outer surface farthest from the mitral centre (design space): what a reader calls the
+        epicardial apex, and what can be found again in labels."""
+        lv = self.shape.lv
+        cx, cy = lv.centre_xy(np.array(lv.tip_z))
+        centre = np.array([cx, cy, lv.tip_z + 12.0])
+        aim, spread = np.array([0.0, 0.0, -1.0]), 1.0
+        best = centre
+        for _ in range(3):  # ever narrower fans of rays from inside the tip
+            side = np.linspace(-spread, spread, 25)
+            u, v = (grid.reshape(-1, 1) for grid in np.meshgrid(side, side))
+            first = unit(np.cross(aim, np.array([0.0, 1.0, 0.0])))
+            ray = aim + u * first + v * np.cross(aim, first)
+            ray /= np.linalg.norm(ray, axis=1, keepdims=True)
+            radius = self._march(
+                np.broadcast_to(centre, ray.shape), ray, lambda p: chambers.lv_outer_smooth(self.shape, p),
+                np.zeros(len(ray)), 60.0, material=True,
+            )  # fmt: skip
+            space = self.warp.to_space(centre + radius[:, None] * ray)
+            farthest = int(np.argmax(((space - base) ** 2).sum(axis=1)))
+            best, aim, spread = space[farthest], ray[farthest], spread / 8
+        return best
 
     def _grooves(self) -> tuple[Array, Array]:
         """Material points where the RV's outer surface leaves the LV's epicardium at mid level: anterior, inferior."""
@@ -234,19 +260,33 @@ class Heart:
         return (origin + np.maximum(lv, rv)[:, None] * ray).reshape(*shape, 3)
 
     def _march(
-        self, origin: Array, ray: Array, distance: Solid, start: Array, reach: float, only_if_inside: bool = False
+        self,
+        origin: Array,
+        ray: Array,
+        distance: Solid,
+        start: Array,
+        reach: float,
+        only_if_inside: bool = False,
+        material: bool = False,
     ) -> Array:
-        """Radius where each ray last leaves the body within ``reach`` of ``start`` (bisection)."""
+        """Radius where each ray last leaves the body within ``reach`` of ``start`` (bisection).
+
+        Origin and ray are in the heart frame, or in material space where ``material`` says so.
+        """
+
+        def depth(points: Array) -> NDArray[np.float32]:
+            return distance(points.astype(np.float32) if material else self.to_material(points))
+
         steps = np.linspace(0, reach, 61)
         t = start[:, None] + steps
         points = origin[:, None] + t[..., None] * ray[:, None]
-        inside = distance(self.to_material(points.reshape(-1, 3))).reshape(t.shape) < 0
+        inside = depth(points.reshape(-1, 3)).reshape(t.shape) < 0
         last = np.where(inside.any(axis=1), inside.shape[1] - 1 - np.argmax(inside[:, ::-1], axis=1), 0)
         low = t[np.arange(len(t)), last]
         high = low + reach / 60
         for _ in range(12):
             middle = (low + high) / 2
-            within = distance(self.to_material(origin + middle[:, None] * ray)) < 0
+            within = depth(origin + middle[:, None] * ray) < 0
             low, high = np.where(within, middle, low), np.where(within, high, middle)
         return np.where(inside.any(axis=1), low, start if only_if_inside else low)
 

@@ -20,6 +20,8 @@ from CardiacFusionLib.twin.heart.tissues import Tissue
 
 Layer = tuple[Tissue, Distance]
 VESSEL_WALL_MM = 1.8
+# how fast the atrium and the ventricle widen from the mitral annulus: mm of radius a millimetre of height
+ATRIAL_FLARE, VENTRICULAR_FLARE = 1.2, 1.5
 
 
 def _lv_local(shape: Shape, p: Points) -> Points:
@@ -47,6 +49,18 @@ def lv_outer_smooth(shape: Shape, p: Points) -> Distance:
     extra = lv.wall * lv.septum_extra / 2
     axes = (lv.radius_x + lv.wall + extra, lv.radius_y + lv.wall, lv.widest * lv.length + lv.apex_wall)
     return ellipsoid(_lv_local(shape, p), (-extra, 0, lv.centre_z), axes)
+
+
+def annulus_cone(shape: Shape, p: Points, flare: float, widened: float = 0.0) -> Distance:
+    """Distance to a cone that leaves the mitral annulus with ``flare`` (positive: into the atrium, negative: into the
+    ventricle), its rim ``widened`` mm beyond the annulus."""
+    q = p - shape.mitral.astype(np.float32)
+    height = q @ shape.mitral_normal.astype(np.float32)
+    across = np.sqrt(np.maximum((q * q).sum(axis=1) - height * height, 0))
+    # behind the annulus (negative rise) the cone goes on as a tube, so that it cuts nothing there
+    rise = np.maximum(np.sign(np.float32(flare)) * height, 0) * np.float32(abs(flare))
+    slant = np.float32(1.0 / np.hypot(1.0, flare))
+    return (across - np.float32(shape.mitral_radius + widened) - rise) * slant
 
 
 def rv_smooth(shape: Shape, p: Points) -> Distance:
@@ -164,6 +178,8 @@ def left_atrium(shape: Shape, p: Points) -> Distance:
     d = oriented_ellipsoid(p, centre, shape.la_axes, shape.chest.T)
     inlet = tube(p, np.stack([centre, shape.mitral]), np.array([0.75 * shape.la_axes[1], shape.mitral_radius]))
     d = smooth_min(d, inlet, 10.0)
+    # the atrium meets the ventricle at the annulus alone: beyond it lies the groove with its fat
+    d = smooth_max(d, annulus_cone(shape, p, ATRIAL_FLARE), 3.0)
     for path, radius in venous_paths(shape)["appendage"]:
         d = smooth_min(d, tube(p, path, radius), 5.0)
     return smooth_max(d, -plane(p, shape.mitral, shape.mitral_normal), 1.5)

@@ -12,16 +12,21 @@ from CardiacFusionLib.twin.heart.tissues import Tissue
 
 
 def ventricles_outer(shape: Shape, p: Points) -> tuple[Distance, Distance]:
-    """Outer surface of the LV (cut at the mitral plane) and of the RV with its outflow tract."""
+    """Outer surface of the LV (drawn in to the mitral annulus and cut there) and of the RV with its outflow tract."""
     base = plane(p, shape.mitral, shape.mitral_normal)
-    lv = smooth_max(c.lv_outer_smooth(shape, p), base, 3.0)
+    rim = c.annulus_cone(shape, p, -c.VENTRICULAR_FLARE, widened=0.5 * shape.lv.wall)
+    lv = smooth_max(smooth_max(c.lv_outer_smooth(shape, p), rim, 4.0), base, 3.0)
     rv = c.rv_smooth(shape, p)
     path, radius = c.outflow_path(shape)
     out = tube(p, path, radius + shape.rv_wall)
     # the outflow tract ends at the pulmonary valve
     normal = path[-1] - path[-2]
     out = np.maximum(out, plane(p, path[-1], normal / np.linalg.norm(normal)))
-    return lv, smooth_min(rv, out, 12.0)
+    rv = smooth_min(rv, out, 12.0)
+    # the mitral inlet with its wall belongs to the left heart: the RV's broad base must not lie over it
+    above = plane(p, shape.mitral, shape.mitral_normal)
+    inlet = np.maximum(c.annulus_cone(shape, p, 0.5 * c.ATRIAL_FLARE, widened=3.5), np.abs(above - 8.0) - 14.0)
+    return lv, smooth_max(rv, -inlet, 4.0)
 
 
 def trabecular_field(shape: Shape, points: Points, where: NDArray[np.bool_]) -> Distance:
@@ -66,7 +71,8 @@ def heart_layers(shape: Shape, p: Points) -> list[c.Layer]:
 
     base = plane(p, shape.mitral, shape.mitral_normal)
     lvot = c.outflow_lv(shape, p)
-    smooth = smooth_max(c.lv_cavity_smooth(shape, p), base, 1.5)
+    inlet = c.annulus_cone(shape, p, -c.VENTRICULAR_FLARE)
+    smooth = smooth_max(smooth_max(c.lv_cavity_smooth(shape, p), inlet, 3.0), base, 1.5)
     cavity = smooth_min(smooth, lvot, 5.0)
     rv = rv_outer + np.float32(shape.rv_wall)
     ridges = trabecular_field(shape, p, np.minimum(cavity, rv) < 8)

@@ -197,6 +197,30 @@ class Shape:
             float(rng.uniform(1.2, 1.9) if rng.random() < 0.12 else rng.normal(1.0, 0.08)),
         )  # fmt: skip
 
+    def unusual(self, rng: np.random.Generator) -> Shape:
+        """This heart with a ventricle of a disease: walls up to 22 mm, a septum up to twice as thick as the free wall,
+        cavities up to 42 mm of radius, small ventricles, or a dilated right heart (Elliott 2014, EHJ 35:2733; Pinto
+        2016, EHJ 37:1850)."""
+        lv = self.lv
+        kind = rng.choice(["hypertrophic", "asymmetric", "dilated", "small", "right"])
+        if kind == "hypertrophic":
+            wall, narrow = min(lv.wall * rng.uniform(1.25, 1.9), 22.0), rng.uniform(0.8, 1.0)
+            lv = replace(lv, wall=wall, radius_x=lv.radius_x * narrow, radius_y=lv.radius_y * narrow)
+        elif kind == "asymmetric":
+            lv = replace(lv, septum_extra=float(rng.uniform(0.35, 1.0)))
+        elif kind == "dilated":
+            wide = min(float(rng.uniform(1.1, 1.35)), 42.0 / max(lv.radius_x, lv.radius_y))
+            lv = replace(
+                lv, wall=max(lv.wall * rng.uniform(0.7, 1.0), 5.0), radius_x=lv.radius_x * wide,
+                radius_y=lv.radius_y * wide,
+            )  # fmt: skip
+        elif kind == "small":
+            narrow = rng.uniform(0.72, 0.9)
+            lv = replace(lv, radius_x=lv.radius_x * narrow, radius_y=lv.radius_y * narrow)
+        else:
+            return replace(self, rv_bulge=float(rng.uniform(50, 72)))
+        return replace(self, lv=lv)
+
     def at_phase(self, contraction: float) -> Shape:
         """The same heart ``contraction`` (0..1) into systole: the valve plane follows the LV base, atria fill."""
         lv = self.lv.contracted(contraction)
