@@ -8,6 +8,8 @@ small ones with the same properties and signals. It shows the wiring, not Slicer
 from __future__ import annotations
 
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -24,7 +26,7 @@ def like_pythonqt(base: type) -> type:
     meta = base.staticMetaObject
     for index in range(meta.propertyCount()):
         name = meta.property(index).name()
-        if name not in _NOT_PROPERTIES:
+        if name not in _NOT_PROPERTIES and not isinstance(getattr(base, name, None), QtCore.Property):
             names[name] = property(
                 lambda self, n=name: QtCore.QObject.property(self, n),
                 lambda self, value, n=name: QtCore.QObject.setProperty(self, n, value),
@@ -113,13 +115,23 @@ class _NodeComboBox(QtWidgets.QWidget):
 
 
 class _MRMLWidget(QtWidgets.QWidget):
-    """Plays qMRMLWidget: hands the scene to the choosers that the .ui connects to it."""
+    """Plays qMRMLWidget: hands the scene to the choosers that the .ui connects to it (Qt itself cannot, without VTK's type)."""
 
     receivers: tuple[str, ...] = ()
 
     def setMRMLScene(self, scene: Any) -> None:
         for name in self.receivers:
             self.findChild(QtWidgets.QWidget, name).setMRMLScene(scene)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Qt says that the choosers' signal is unknown; ``receivers`` plays it."""
+    before = QtCore.qInstallMessageHandler(lambda *told: None)
+    try:
+        yield
+    finally:
+        QtCore.qInstallMessageHandler(before)
 
 
 _WIDGETS = (
@@ -164,7 +176,8 @@ def make_modules() -> tuple[types.ModuleType, types.ModuleType, dict[str, type]]
             return widget
 
         def load(self, file: Any, parent: Any = None) -> Any:
-            widget = super().load(file, parent)
+            with _quiet():
+                widget = super().load(file, parent)
             root = ElementTree.parse(Path(file.fileName())).getroot()
             widget.receivers = tuple(c.findtext("receiver") for c in root.iter("connection"))
             return widget
