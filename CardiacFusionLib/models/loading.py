@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from CardiacFusionLib.models.foreign import build_foreign
 from CardiacFusionLib.models.manifest import ENVIRONMENT, ModelEntry, file_sha256, models_folder, read_manifest
 from CardiacFusionLib.spatial.errors import BadInputError, StageError
 
@@ -57,7 +58,7 @@ def entry_of(name: str) -> ModelEntry:
 
 
 @lru_cache(maxsize=16)
-def _load(folder: Path, name: str, device: str) -> nn.Module:
+def _load(folder: Path, name: str, device: str, identity: str) -> nn.Module:
     from safetensors.torch import load_file
 
     entry = entry_of(name)
@@ -72,6 +73,8 @@ def _load(folder: Path, name: str, device: str) -> nn.Module:
             f"The weight file {path.name} differs from the manifest (SHA-256); it is damaged or altered. Restore it "
             "from the release."
         )
+    if "backend" in entry.architecture:
+        return build_foreign(entry, path, device).to(device).eval()
     network = build(entry)
     state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
     try:
@@ -82,9 +85,20 @@ def _load(folder: Path, name: str, device: str) -> nn.Module:
 
 
 def load(name: str, device: torch.device | str | None = None) -> nn.Module:
-    """The network ``name`` in evaluation mode, float32, its weights checked; loaded once per device.
+    """The network ``name`` (ours, or the user's own in its place) in evaluation mode, float32; loaded once per device.
 
     Raises BadInputError where weights are missing or altered (the sentence says how to get them).
     """
     where = str(device) if device is not None else str(choose_device()[0])
-    return _load(models_folder(), name, where)
+    if where.startswith("cuda"):
+        _exact()
+    entry = entry_of(name)
+    return _load(models_folder(), name, where, f"{entry.sha256} {entry.architecture}")
+
+
+def _exact() -> None:
+    """CUDA must give what the processor gives (to 1e-3): no shortened mantissas."""
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ENVIRONMENT = "CARDIACFUSION_MODELS"
+IN_PLACE = "CARDIACFUSION_WEIGHTS"  # descriptions of the user's own networks, apart by the system's path separator
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,10 @@ def file_sha256(path: Path) -> str:
 
 
 def read_manifest(folder: Path | None = None) -> dict[str, ModelEntry]:
-    """All entries by name. Raises BadInputError where the folder has no readable manifest."""
+    """All entries by name; without ``folder`` those in use, with the user's own networks in the place of ours.
+
+    Raises BadInputError where the folder has no readable manifest, or a user's network does not fit.
+    """
     path = (folder or models_folder()) / "manifest.json"
     if not path.exists():
         raise BadInputError(
@@ -60,7 +64,31 @@ def read_manifest(folder: Path | None = None) -> dict[str, ModelEntry]:
         entries = [ModelEntry(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))["models"]]
     except (ValueError, KeyError, TypeError) as error:
         raise BadInputError(f"The manifest of weights {path} cannot be read ({error}); get it again.") from error
-    return {entry.name: entry for entry in entries}
+    listed = {entry.name: entry for entry in entries}
+    return _with_users_own(listed) if folder is None else listed
+
+
+def _with_users_own(listed: dict[str, ModelEntry]) -> dict[str, ModelEntry]:
+    from CardiacFusionLib.models.foreign import entry_in_place_of, read_foreign
+
+    for given in filter(None, os.environ.get(IN_PLACE, "").split(os.pathsep)):
+        foreign = read_foreign(Path(given))
+        if foreign.replaces not in listed:
+            known = ", ".join(sorted(listed))
+            raise BadInputError(f"No network is called '{foreign.replaces}' ({Path(given).name}); there are {known}.")
+        listed[foreign.replaces] = entry_in_place_of(listed[foreign.replaces], foreign)
+    return listed
+
+
+def write_entry(entry: ModelEntry, folder: Path) -> None:
+    """Put an entry into the manifest of ``folder``; the others stay as they are."""
+    manifest = folder / "manifest.json"
+    entries = read_manifest(folder) if manifest.exists() else {}
+    entries[entry.name] = entry
+    text = json.dumps({"models": [asdict(entries[name]) for name in sorted(entries)]}, indent=2)
+    temporary = manifest.with_suffix(".part")
+    temporary.write_text(text + "\n", encoding="utf-8")
+    temporary.replace(manifest)
 
 
 def write_weights(entry: ModelEntry, state: Mapping[str, Tensor], folder: Path) -> ModelEntry:
@@ -81,11 +109,5 @@ def write_weights(entry: ModelEntry, state: Mapping[str, Tensor], folder: Path) 
     temporary.chmod(0o644)  # safetensors writes for the owner alone
     temporary.replace(path)
     entry = replace(entry, sha256=file_sha256(path))
-    manifest = folder / "manifest.json"
-    entries = read_manifest(folder) if manifest.exists() else {}
-    entries[entry.name] = entry
-    text = json.dumps({"models": [asdict(entries[name]) for name in sorted(entries)]}, indent=2)
-    temporary = manifest.with_suffix(".part")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(manifest)
+    write_entry(entry, folder)
     return entry
