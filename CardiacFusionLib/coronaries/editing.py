@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from CardiacFusionLib.coronaries.radius import resampled
+from CardiacFusionLib.coronaries.centreline import resampled
 from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.spatial.tree import Branch, CoronaryTree, Stenosis
 

@@ -135,8 +135,8 @@ def search_mask(
     ``height_mm``: as ``heights_above_base`` on the same grid.
     """
     chambers = labels > 0
-    # one coarse distance map serves: work at about 1 mm
-    step = tuple(max(1, round(1.0 / s)) for s in spacing_zyx_mm)
+    # one coarse distance map serves: work at about 1.2 mm
+    step = tuple(max(1, round(1.2 / s)) for s in spacing_zyx_mm)
     coarse = labels[:: step[0], :: step[1], :: step[2]]
     sampling = [s * k for s, k in zip(spacing_zyx_mm, step)]
     outside = distance_mm(coarse > 0, sampling)

@@ -27,8 +27,9 @@ LEFT_AV_LEVEL = 0.88
 RIGHT_AV_LEVEL = 0.74
 MIN_CORRIDOR_MM = {"LAD": 12.0, "LCx": 10.0, "RCA": 16.0, "PDA": 14.0, "PLB": 12.0}
 FACING_MM = 10.0  # an ostium this far to one side of the root's middle is surely of that side
-PDA_TOP_LEVEL = 0.88  # the PDA starts below the AV groove
-PLB_TOP_LEVEL = 0.9
+CRUX_DEG = 50.0  # this near the inferior groove a way in the AV groove is at the crux
+TOP_LEVEL = 0.97  # the AV groove at the crux lies at the base or lower
+GROOVE_DEPTH = 0.08  # of the long axis: what lies so much lower has left the groove
 MIN_SIDE_MM = 9.0
 SIDE = "side"  # what branches without a vessel name are called
 MIN_UNNAMED_MM = 15.0  # a branch without a name is kept from this length on
@@ -199,15 +200,15 @@ def _right(work: _Naming) -> list[NamedPath]:
 
 
 def _inferior(work: _Naming, named: list[NamedPath]) -> list[NamedPath]:
-    """PDA and PLB from the ends of RCA and LCx; the trunk ends where the farther of them leaves it."""
+    """PDA and PLB from the ends of RCA and LCx; the trunk ends where the farthest way in the groove leaves it."""
     found: dict[str, tuple[float, str, int]] = {}
     for trunk in (p for p in named if p.name in ("RCA", "LCx")):
         # ways that run through the middle of the trunk hang on it
         marker = int(trunk.nodes[len(trunk.nodes) // 3])
         leaves = [leaf for leaf, way in work.ways.items() if marker in way]
-        for name, top in (("PDA", PDA_TOP_LEVEL), ("PLB", PLB_TOP_LEVEL)):
+        for name in ("PDA", "PLB"):
             for leaf in leaves:
-                tail = work.ways[leaf][_leaves_groove(work, work.ways[leaf], top) :]
+                tail = work.ways[leaf][_leaves_groove(work, work.ways[leaf]) :]
                 hit = work.inside(name, tail)
                 score = hit - 0.7 * (work.length(tail) - hit)
                 if hit >= MIN_CORRIDOR_MM[name] and score > found.get(name, (0.0, "", 0))[0]:
@@ -221,11 +222,10 @@ def _inferior(work: _Naming, named: list[NamedPath]) -> list[NamedPath]:
         if not hanging:
             result.append(trunk)
             continue
-        tops = {"PDA": PDA_TOP_LEVEL, "PLB": PLB_TOP_LEVEL}
-        ends = [work.ways[f][: _leaves_groove(work, work.ways[f], tops[n]) + 1] for n, f in hanging.items()]
-        if int(trunk.nodes[-1]) not in hanging.values():
-            ends.append(np.asarray(trunk.nodes))
         start = int(trunk.nodes[0])
+        ways = [work.ways[leaf] for leaf in hanging.values()]
+        own = [w for w in work.ways.values() if int(trunk.nodes[-1]) in w][:1]
+        ends = [w[: _leaves_groove(work, w) + 1] for w in [*ways, *own]]
         ends = [e[list(e).index(start) :] if start in e else e for e in ends]
         nodes = max(ends, key=work.length)
         result.append(NamedPath(trunk.name, trunk.parent, nodes))
@@ -236,9 +236,12 @@ def _inferior(work: _Naming, named: list[NamedPath]) -> list[NamedPath]:
     return result
 
 
-def _leaves_groove(work: _Naming, way: Nodes, top_level: float) -> int:
-    """Index into ``way`` of the last point that lies in the AV groove."""
-    high = np.flatnonzero(work.place.level[way] >= top_level)
+def _leaves_groove(work: _Naming, way: Nodes) -> int:
+    """Index into ``way`` of the last point that lies in the AV groove, whose height is the way's own near the crux."""
+    level = work.place.level[way]
+    crux = np.abs(work.place.from_inferior_deg[way]) < CRUX_DEG
+    top = min(float(level[crux].max()), TOP_LEVEL) if crux.any() else TOP_LEVEL
+    high = np.flatnonzero(level >= top - GROOVE_DEPTH)
     return int(high[-1]) if len(high) else 0
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from CardiacFusionLib.coronaries.lumen import distance_mm
 from CardiacFusionLib.spatial.labels import Label
@@ -17,7 +18,6 @@ CONTACT_MM = 6.0  # aorta voxels this near the LV are its annulus
 # ostia lie 10-25 mm above the annulus (Cavalcanti 2003, sinus height 20 +- 4 mm); with slack for coarse labels
 ZONE_MM = 38.0
 MIN_ROOT_ML = 1.0
-OSTIUM_MM = 2.0  # radius of a coronary ostium
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,10 @@ def find_root(volume: Volume, labels: NDArray[np.uint8]) -> AorticRoot | None:
     return AorticRoot(annulus, points[in_zone].mean(axis=0), full)
 
 
-def near_points(
-    volume: Volume, surface: NDArray[np.bool_], points_mm: NDArray[np.float64], reach_mm: float = OSTIUM_MM
-) -> NDArray[np.bool_]:
-    """The part of ``surface`` (z, y, x) within ``reach_mm`` of any of the LPS points (n, 3)."""
+def doors_on(volume: Volume, surface: NDArray[np.bool_], points_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """The one voxel of ``surface`` (z, y, x) nearest to each of the LPS points (n, 3): a way leaves by one door."""
     where = np.argwhere(surface)
     lps = apply(volume.index_to_lps, where[:, ::-1].astype(float))
-    distance = np.linalg.norm(lps[:, None] - points_mm[None], axis=-1).min(axis=1)
     kept = np.zeros_like(surface)
-    kept[tuple(where[distance <= reach_mm].T)] = True
+    kept[tuple(where[cKDTree(lps).query(points_mm)[1]].T)] = True
     return kept

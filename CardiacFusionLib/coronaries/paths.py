@@ -58,15 +58,12 @@ class PathTree:
         return np.asarray(steps[::-1], dtype=np.intp)
 
 
-def pooled(field: NDArray[np.float32], factors: tuple[int, int, int]) -> NDArray[np.float32]:
-    """Block maximum: a thin tube must not vanish between the points of the search grid."""
-    if factors == (1, 1, 1):
-        return field
-    return np.asarray(
-        ndimage.maximum_filter(field, size=factors, origin=[-((f - 1) // 2) for f in factors])[
-            :: factors[0], :: factors[1], :: factors[2]
-        ]
-    )
+def pooled(field: NDArray[np.generic], factors: tuple[int, int, int]) -> NDArray[np.generic]:
+    """Block maximum: a thin tube must not vanish between the points of the search grid. Odd ends are blocks too."""
+    for axis, factor in enumerate(factors):
+        if factor > 1:
+            field = np.maximum.reduceat(field, np.arange(0, field.shape[axis], factor), axis=axis)
+    return field
 
 
 def _empty() -> PathTree:
@@ -131,35 +128,84 @@ def _grow(
     return _Forest(node, parent, length, faint, worst <= LONG_GAP_MM)
 
 
-def grow_tree(
+@dataclass(frozen=True)
+class SearchGrid:
+    """What ways are sought on: a box of the CT's grid, coarsened by ``factors`` (z, y, x)."""
+
+    volume: Volume  # the CT's grid
+    factors: tuple[int, int, int]
+    start: tuple[int, int, int]  # first block of the box (z, y, x)
+    field: NDArray[np.float32]  # vesselness, block maximum
+    support: NDArray[np.float32]  # vesselness as a share of the tube level, -1 where no way may run
+    candidates: NDArray[np.intp]  # flat indices of tubes that count
+
+    @property
+    def sampling(self) -> tuple[float, ...]:
+        """Spacing (z, y, x) in mm."""
+        return tuple(s * f for s, f in zip(self.volume.spacing_mm[::-1], self.factors))
+
+    def of(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """A mask on the CT's grid (z, y, x) on this grid."""
+        whole = pooled(mask, self.factors)
+        return np.asarray(whole[tuple(slice(a, a + n) for a, n in zip(self.start, self.field.shape))], dtype=bool)
+
+    def points_lps(self, flat: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Middles (n, 3) LPS mm of voxels given by flat index."""
+        index = (np.stack(np.unravel_index(flat, self.field.shape), axis=1) + self.start) * np.asarray(self.factors)
+        centre = index + (np.asarray(self.factors) - 1) / 2
+        return apply(self.volume.index_to_lps, centre[:, ::-1].astype(float))
+
+
+def search_grid(
     volume: Volume, tubes: NDArray[np.float32], mask: NDArray[np.bool_], starts: NDArray[np.bool_], tube: float
-) -> PathTree:
-    """The tree of tubes that hangs on ``starts``.
+) -> SearchGrid | None:
+    """The grid on which a tree can grow; None where nothing tubular is there.
 
     ``tubes``: vesselness (z, y, x) on the grid of ``volume``; ``mask``: where ways may run; ``starts``: the skin of the
-    aortic root; ``tube``: vesselness from which a voxel is tubular (``tube_level``). Returns an empty tree where
-    nothing tubular is connected.
+    aortic root, which lies open too; ``tube``: vesselness from which a voxel is tubular (``tube_level``).
     """
-    spacing = volume.spacing_mm[::-1]
-    factors = tuple(max(1, int(SEARCH_SPACING_MM / s + 1e-6)) for s in spacing)
-    sampling = tuple(s * f for s, f in zip(spacing, factors))
-    field = pooled(tubes, (factors[0], factors[1], factors[2]))
-    open_ = pooled(mask.astype(np.float32), (factors[0], factors[1], factors[2])) > 0
-    begin = pooled(starts.astype(np.float32), (factors[0], factors[1], factors[2])) > 0
-    support = np.where(open_ | begin, np.clip(field / tube, 0.0, 1.0), -1.0).astype(np.float32)
-    sure = (field >= tube) & open_
-    parts, count = ndimage.label(sure, structure=np.ones((3, 3, 3)))
+    factors = tuple(max(1, round(SEARCH_SPACING_MM / s)) for s in volume.spacing_mm[::-1])
+    factors = (factors[0], factors[1], factors[2])
+    sampling = tuple(s * f for s, f in zip(volume.spacing_mm[::-1], factors))
+    field = np.asarray(pooled(tubes, factors), np.float32)
+    open_ = np.asarray(pooled(mask, factors), bool)
+    begin = np.asarray(pooled(starts, factors), bool)
+    parts, count = ndimage.label((field >= tube) & open_, structure=np.ones((3, 3, 3)))
     if not count or not begin.any():
-        return _empty()
-    size = np.bincount(parts.ravel()) * float(np.prod(sampling))
-    keep = size >= MIN_COMPONENT_MM3
+        return None
+    keep = np.bincount(parts.ravel()) * float(np.prod(sampling)) >= MIN_COMPONENT_MM3
     keep[0] = False
-    candidates = np.flatnonzero(keep[parts].ravel())
+    kept = keep[parts]
+    if not kept.any():
+        return None
     # only the surroundings of tubes need be open: fat farther away than a bridge leads nowhere
-    near = distance_mm(keep[parts], sampling) <= LONG_GAP_MM / 2 + 1.0
-    support[~near & ~begin] = -1.0
-    forest = _grow(support, field / RIDGE, np.argwhere(begin), candidates, sampling)
-    return _take_ends(forest, support, candidates, volume, factors, sampling)
+    reach = LONG_GAP_MM / 2 + 1.0
+    box = _box(kept | begin, [int(np.ceil(reach / s)) for s in sampling])
+    near = distance_mm(kept[box], sampling) <= reach
+    field, begin, kept = field[box], begin[box], kept[box]
+    support = np.where((open_[box] & near) | begin, np.clip(field / tube, 0.0, 1.0), -1.0).astype(np.float32)
+    start = (box[0].start, box[1].start, box[2].start)
+    return SearchGrid(volume, factors, start, field, support, np.flatnonzero(kept.ravel()))
+
+
+def _box(mask: NDArray[np.bool_], margin: list[int]) -> tuple[slice, slice, slice]:
+    """Slices (z, y, x) that hold the mask and a margin."""
+    parts = []
+    for axis in range(3):
+        hit = np.flatnonzero(mask.any(axis=tuple(k for k in range(3) if k != axis)))
+        parts.append(slice(max(0, int(hit[0]) - margin[axis]), min(mask.shape[axis], int(hit[-1]) + 1 + margin[axis])))
+    return parts[0], parts[1], parts[2]
+
+
+def grow_tree(grid: SearchGrid | None, starts: NDArray[np.bool_]) -> PathTree:
+    """The tree of tubes that hangs on ``starts`` (z, y, x, on the CT's grid); empty where nothing is connected."""
+    if grid is None:
+        return _empty()
+    begin = np.argwhere(grid.of(starts))
+    if not len(begin):
+        return _empty()
+    forest = _grow(grid.support, grid.field / RIDGE, begin, grid.candidates, grid.sampling)
+    return _take_ends(forest, grid)
 
 
 def _is_branch(forest: _Forest, new: list[int], joint: int) -> bool:
@@ -214,14 +260,10 @@ def tube_level(noise: NDArray[np.float32]) -> float:
 
 def _take_ends(
     forest: _Forest,
-    support: NDArray[np.float32],
-    candidates: NDArray[np.intp],
-    volume: Volume,
-    factors: tuple[int, ...],
-    sampling: tuple[float, ...],
+    grid: SearchGrid,
 ) -> PathTree:
-    position = np.stack(np.unravel_index(forest.node, support.shape), axis=1) * np.asarray(sampling)
-    is_candidate = np.isin(forest.node, candidates) & forest.reachable
+    position = np.stack(np.unravel_index(forest.node, grid.field.shape), axis=1) * np.asarray(grid.sampling)
+    is_candidate = np.isin(forest.node, grid.candidates) & forest.reachable
     open_ends = np.flatnonzero(is_candidate)
     if not len(open_ends):
         return _empty()
@@ -246,7 +288,4 @@ def _take_ends(
     renumber = np.full(len(forest.node), -1, np.intp)
     renumber[chosen] = np.arange(len(chosen))
     parent = np.where(forest.parent[chosen] >= 0, renumber[forest.parent[chosen]], -1)
-    index = np.stack(np.unravel_index(forest.node[chosen], support.shape), axis=1) * np.asarray(factors)
-    centre = index + (np.asarray(factors) - 1) / 2
-    points = apply(volume.index_to_lps, centre[:, ::-1].astype(float))
-    return PathTree(points, parent, forest.gap[chosen])
+    return PathTree(grid.points_lps(forest.node[chosen]), parent, forest.gap[chosen])

@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from CardiacFusionLib.coronaries.centreline import centred
 from CardiacFusionLib.coronaries.lumen import SURROUNDINGS_HU, Blood
 from CardiacFusionLib.coronaries.paths import MIN_BRANCH_MM, PathTree
-from CardiacFusionLib.coronaries.radius import centred, measured
+from CardiacFusionLib.coronaries.radius import cross_sections
 from CardiacFusionLib.spatial.volume import Volume
 
 MIN_ENCLOSED = 0.86
@@ -51,9 +52,9 @@ def _is_artery(tree: PathTree, stretch: list[int], tubes: NDArray[np.float32], c
         # a stump left by pruning; at the root it is a shred of the aorta's skin
         return joint >= 0 and length >= MIN_BRANCH_MM
     line = centred(points, tubes, ct)
-    profile = measured(line, ct, blood.hu)
-    brightness = (float(np.median(profile.centre_hu)) - SURROUNDINGS_HU) / blood.contrast_hu
-    return float(profile.enclosed.mean()) >= MIN_ENCLOSED and MIN_BRIGHTNESS <= brightness <= MAX_BRIGHTNESS
+    cut = cross_sections(line, ct, blood.hu)
+    brightness = (float(np.median(cut.values[:, 0, 0])) - SURROUNDINGS_HU) / blood.contrast_hu
+    return float(cut.enclosed.mean()) >= MIN_ENCLOSED and MIN_BRIGHTNESS <= brightness <= MAX_BRIGHTNESS
 
 
 def _subtree(tree: PathTree, kept: NDArray[np.bool_]) -> PathTree:

@@ -1,93 +1,44 @@
-"""Sub-voxel centrelines and lumen radii from cross-sections of the CT.
+"""Lumen radius from cross-sections of the CT: a cylinder model fitted to what the scanner made of it.
 
-The radius follows from how much blood a cross-section holds, not from where an edge is seen: along each ray the
-brightness above the ray's own background, as a share of pure blood, is integrated over the area. Blur moves blood
-outwards but loses none, so that the radius stays right down to vessels thinner than the scanner's point spread.
+A cross-section is a disc of blood in the wall's tube on a background, blurred by the scanner's point spread (Worz and
+Rohr 2007, IEEE Trans Image Process 16:1994, with a wall added). Along a ray from the centre,
+
+    v(x) = B + (W - B) D(x; R) + (H - W) D(x; r),    D(x; r) = P(|N((x, 0), s^2)| <= r),
+
+with lumen radius r, outer radius R, blood H, wall W and the ray's own background B. The blur s is one number for the
+whole CT, found from its wide vessels. The fit reads the radius right where the lumen is thinner than the blur and its
+edge, or its height, would not tell. Rays that meet calcium, a branch or a chamber are left out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d, map_coordinates
+from scipy.ndimage import gaussian_filter1d
+from scipy.special import chndtr
 
-from CardiacFusionLib.spatial.pose import apply
+from CardiacFusionLib.coronaries.centreline import STEP_MM, frames, read
 from CardiacFusionLib.spatial.volume import Volume
 
 Points = NDArray[np.float64]
+Array = NDArray[np.float64]
 
-STEP_MM = 0.5  # distance between centreline points
 RAYS = 24
 REACH_MM = 4.6  # a little beyond the largest normal radius (LM 2.9 mm, Dodge 1992) plus blur
 RADIAL_STEP_MM = 0.2
 CALCIUM_OVER_BLOOD_HU = 150.0  # usual in CTCA: calcium is what outshines the contrast by 130-150 HU
-# the artery's own wall and soft plaque lie between lumen and fat: lumen counts from their brightness upwards
-WALL_HU = 0.0
+OVER_BLOOD_HU = 80.0  # a ray that is so much brighter than blood somewhere near meets blurred calcium
+WALL_HU = 60.0  # the wall and soft plaque: 30-100 HU in CT (Leber 2004, J Am Coll Cardiol 43:1241)
+WALL_MM = 0.6  # thickness of a normal coronary wall with its adventitia: 0.5-1 mm
 ENCLOSED_SHARE = 0.12  # of the contrast: a direction counts as darker from this drop on
-CENTRING_ROUNDS = 3
-AVERAGE_MM = 0.7  # standard deviation of the smoothing along the vessel
-
-
-def resampled(points: Points, step_mm: float = STEP_MM) -> Points:
-    """The polyline (n, 3) at equal steps of about ``step_mm``; its ends stay."""
-    arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
-    keep = np.concatenate([[True], np.diff(arc) > 1e-9])
-    wanted = np.linspace(0.0, arc[-1], max(2, round(arc[-1] / step_mm) + 1))
-    return np.stack([np.interp(wanted, arc[keep], points[keep, k]) for k in range(3)], axis=1)
-
-
-def smoothed(points: Points, sigma_mm: float, step_mm: float = STEP_MM) -> Points:
-    """The polyline smoothed along itself; its ends stay where they are."""
-    if len(points) < 4:
-        return points
-    # odd reflection about the ends keeps them in place and does not shorten the curve
-    n = min(len(points) - 1, int(np.ceil(4 * sigma_mm / step_mm)))
-    before = 2 * points[0] - points[n:0:-1]
-    after = 2 * points[-1] - points[-2 : -n - 2 : -1]
-    padded = np.concatenate([before, points, after])
-    return np.asarray(gaussian_filter1d(padded, sigma_mm / step_mm, axis=0)[n : n + len(points)])
-
-
-def frames(points: Points) -> tuple[Points, Points, Points]:
-    """Unit tangent and two unit normals (n, 3) of a polyline, the normals turning as little as possible."""
-    tangent = np.gradient(points, axis=0)
-    tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-9)
-    first = np.zeros_like(points)
-    guess = np.eye(3)[int(np.argmin(np.abs(tangent[0])))]
-    for i, t in enumerate(tangent):
-        guess = guess - (guess @ t) * t
-        guess = guess / max(float(np.linalg.norm(guess)), 1e-9)
-        first[i] = guess
-    return tangent, first, np.cross(tangent, first)
-
-
-def _read(field: NDArray[np.generic], volume: Volume, points: Points) -> NDArray[np.float32]:
-    index = np.moveaxis(apply(volume.lps_to_index, points)[..., ::-1], -1, 0)
-    return np.asarray(map_coordinates(field, index, order=1, mode="nearest", output=np.float32))
-
-
-def centred(points: Points, tubes: NDArray[np.float32], volume: Volume) -> Points:
-    """The path (n, 3) moved onto the ridge of the vesselness ``tubes`` (on the grid of ``volume``), at equal steps.
-
-    Each point goes to the centre of mass of the squared vesselness in its cross-section, near its place; shifts are
-    smoothed along the vessel. Where nothing is tubular (a bridged gap) the point stays.
-    """
-    path = smoothed(resampled(points), 1.5)
-    offsets = np.arange(-1.8, 1.81, 0.45)
-    u, v = (g.ravel() for g in np.meshgrid(offsets, offsets))
-    near = np.exp(-(u**2 + v**2) / (2 * 1.0**2))
-    for _ in range(CENTRING_ROUNDS):
-        _, a, b = frames(path)
-        cross = path[:, None] + u[None, :, None] * a[:, None] + v[None, :, None] * b[:, None]
-        weight = _read(tubes, volume, cross) ** 2 * near
-        total = weight.sum(axis=1)
-        share = np.where(total > 1e-6, 1.0 / np.maximum(total, 1e-6), 0.0)
-        shift = (weight @ u * share)[:, None] * a + (weight @ v * share)[:, None] * b
-        path = path + gaussian_filter1d(shift, 0.5 / STEP_MM, axis=0)
-        path = smoothed(resampled(path), 0.7)
-    return path
+AVERAGE_MM = 0.5  # standard deviation of the smoothing along the vessel
+RADII_MM = np.arange(0.0, 3.61, 0.1)
+BLURS_MM = np.arange(0.3, 1.51, 0.1)
+USUAL_BLUR_MM = 0.6
+KEPT_SHARE = 0.7  # of the rays: the worst fitting ones do not vote
+BACKGROUND_HU = (-950.0, 250.0)  # lung .. enhanced muscle and a pale right heart
 
 
 @dataclass(frozen=True)
@@ -98,40 +49,118 @@ class Profile:
     half for the edge of a chamber.
     """
 
-    radius_mm: NDArray[np.float64]
-    centre_hu: NDArray[np.float64]
+    radius_mm: Array
+    centre_hu: Array
     calcium: NDArray[np.bool_]
-    enclosed: NDArray[np.float64]
+    enclosed: Array
 
 
-def measured(points: Points, ct: Volume, blood_hu: float) -> Profile:
-    """Lumen radius along a centreline (n, 3) LPS at steps of ``STEP_MM``; ``blood_hu``: brightness of a full lumen."""
+@dataclass(frozen=True)
+class CrossSections:
+    """Brightness (n, rays, steps) around a centreline, which samples belong to the vessel, and what they say."""
+
+    values: NDArray[np.float32]
+    inside: NDArray[np.bool_]  # up to the ray's valley
+    fit: NDArray[np.bool_]  # (n, rays) rays that may vote
+    calcium: NDArray[np.bool_]  # (n,)
+    enclosed: Array  # (n,)
+    floor: NDArray[np.float32]  # (n, rays) darkest value of the ray
+
+
+def radial_steps() -> Array:
+    """Distances (steps,) in mm from the centre at which a ray is read."""
+    return np.arange(0.0, REACH_MM + 1e-6, RADIAL_STEP_MM)
+
+
+def cross_sections(points: Points, ct: Volume, blood_hu: float) -> CrossSections:
+    """Rays across a centreline (n, 3) LPS at steps of ``STEP_MM``; ``blood_hu``: brightness of a full lumen."""
     _, a, b = frames(points)
     angle = np.arange(RAYS) * 2 * np.pi / RAYS
-    radial = np.arange(0.0, REACH_MM + 1e-6, RADIAL_STEP_MM)
+    radial = radial_steps()
     ray = np.cos(angle)[None, :, None] * a[:, None] + np.sin(angle)[None, :, None] * b[:, None]
-    cross = points[:, None, None] + ray[:, :, None] * radial[None, None, :, None]
-    values = _read(ct.array, ct, cross).astype(np.float64)
-    inner = radial <= 2.4
-    calcium_at = values > blood_hu + CALCIUM_OVER_BLOOD_HU
-    calcium = calcium_at[..., inner].mean(axis=(1, 2)) > 0.02
+    raw = read(ct.array, ct, points[:, None, None] + ray[:, :, None] * radial[None, None, :, None])
+    calcium = (raw > blood_hu + CALCIUM_OVER_BLOOD_HU)[..., radial <= 2.8].mean(axis=(1, 2)) > 0.012
     # neighbouring cross-sections together: less noise, same vessel
-    values = gaussian_filter1d(values, AVERAGE_MM / STEP_MM, axis=0, mode="nearest")
-    # brightness beyond a full lumen is calcium: not lumen, so it counts as far below blood as it lies above
-    lumen = np.where(values > blood_hu + 60.0, np.maximum(2 * (blood_hu + 60.0) - values, -60.0), values)
-    # the background of a ray is its first deep valley: beyond it another bright structure may follow
-    falling = np.minimum.accumulate(values, axis=-1)
-    rise = values - falling
-    beyond = np.maximum.accumulate(rise > 0.25 * (blood_hu + 60.0), axis=-1)
-    floor = np.where(beyond, np.inf, values).min(axis=-1)
-    deep = values[:, 0, :1] - floor >= ENCLOSED_SHARE * (blood_hu + 60.0)
-    floor = np.minimum(np.maximum(floor, WALL_HU), blood_hu - 150.0)
-    valley = np.argmin(np.where(beyond, np.inf, values), axis=-1)
-    share = (lumen - floor[..., None]) / (blood_hu - floor[..., None])
-    share = np.clip(share, 0.0, 1.0)
-    inside = np.arange(len(radial)) <= valley[..., None]
-    area = 2.0 * np.sum(np.where(inside, share, 0.0) * radial * RADIAL_STEP_MM, axis=-1)
-    # the mean over rays, without the rays that ran into a branch or a chamber
-    area = np.sort(area, axis=1)[:, RAYS // 8 : RAYS - RAYS // 4].mean(axis=1)
-    radius = np.sqrt(np.maximum(area, 0.0))
-    return Profile(radius, values[:, 0, 0], calcium, deep.mean(axis=1))
+    values = gaussian_filter1d(raw, AVERAGE_MM / STEP_MM, axis=0, mode="nearest")
+    # a ray ends where it rises again out of its first deep valley: there another bright structure begins
+    rise = values - np.minimum.accumulate(values, axis=-1)
+    beyond = np.maximum.accumulate(rise > 0.2 * (blood_hu + 60.0), axis=-1)
+    open_ = np.where(beyond, np.inf, values)
+    floor, valley = open_.min(axis=-1), np.argmin(open_, axis=-1)
+    enclosed = values[:, 0, :1] - floor >= ENCLOSED_SHARE * (blood_hu + 60.0)
+    stop = np.where(beyond.any(axis=-1), valley, len(radial) - 1)
+    inside = np.arange(len(radial)) <= stop[..., None]
+    bright = (values > blood_hu + OVER_BLOOD_HU) & (radial <= 2.8)
+    fit = ~bright.any(axis=-1) & (floor < 0.6 * blood_hu)
+    return CrossSections(values, inside, fit, calcium, enclosed.mean(axis=1), floor.astype(np.float32))
+
+
+def disc(blur_mm: float) -> Array:
+    """Brightness (radius, steps) of discs of radius ``RADII_MM`` after the blur, at ``radial_steps``; 1 is full."""
+    radial = radial_steps()
+    return np.asarray(chndtr((RADII_MM[:, None] / blur_mm) ** 2, 2.0, (radial[None] / blur_mm) ** 2))
+
+
+def _misfit(cut: CrossSections, blood_hu: float, blur_mm: float, outer_mm: Array | None) -> Array:
+    """Mean squared misfit (n, radii) in HU^2 of every candidate radius; rays vote by their better ``KEPT_SHARE``."""
+    table = disc(blur_mm).astype(np.float32)
+    n = len(cut.values)
+    misfit = np.empty((n, len(RADII_MM)), np.float32)
+    inside = cut.inside.astype(np.float32)
+    samples = np.maximum(inside.sum(axis=-1), 1.0)
+    enough = cut.fit.sum(axis=1) >= RAYS // 4
+    votes = np.where(enough[:, None], cut.fit, True)
+    kept = np.maximum(1, np.round(KEPT_SHARE * votes.sum(axis=1)).astype(int))
+    wall = np.float32(WALL_HU)
+    for k, radius in enumerate(RADII_MM):
+        outer = np.full(n, radius) if outer_mm is None else np.maximum(outer_mm, radius)
+        at = np.clip((outer + WALL_MM) / 0.1, 0, len(RADII_MM) - 1.001)
+        low = at.astype(int)
+        share = (at - low).astype(np.float32)[:, None]
+        tube = ((1 - share) * table[low] + share * table[low + 1])[:, None]  # (n, 1, steps)
+        rest = (cut.values - wall * tube - (np.float32(blood_hu) - wall) * table[k]) * inside
+        open_ = (1.0 - tube) * inside
+        # the ray's background; a weak pull towards its darkest value where the ray ends before it
+        pull = np.float32(0.05)
+        background = ((rest * open_).sum(-1) + cut.floor * pull) / ((open_**2).sum(-1) + pull)
+        background = np.clip(background, *BACKGROUND_HU)
+        error = ((rest - background[..., None] * open_) ** 2 * inside).sum(-1) / samples
+        error = np.sort(np.where(votes, error, np.inf), axis=1)
+        total = np.cumsum(np.where(np.isfinite(error), error, 0.0), axis=1)
+        misfit[:, k] = total[np.arange(n), kept - 1] / kept
+    return misfit
+
+
+def _best(misfit: Array) -> Array:
+    """Radius (n,) of least misfit, between the candidates by a parabola."""
+    n, count = misfit.shape
+    k = np.argmin(misfit, axis=1)
+    inner = np.clip(k, 1, count - 2)
+    row = np.arange(n)
+    a, b, c = misfit[row, inner - 1], misfit[row, inner], misfit[row, inner + 1]
+    bend = a - 2 * b + c
+    shift = np.where((bend > 1e-9) & (k == inner), 0.5 * (a - c) / np.where(bend > 1e-9, bend, 1.0), 0.0)
+    return np.asarray(RADII_MM[k] + 0.1 * np.clip(shift, -0.5, 0.5), dtype=float)
+
+
+def blur_of(cut: CrossSections, blood_hu: float) -> float:
+    """The scanner's blur (mm, SD) that explains these cross-sections best; of wide, well enclosed vessels."""
+    clear = np.flatnonzero((cut.enclosed > 0.9) & ~cut.calcium & (cut.fit.mean(axis=1) > 0.7))
+    if len(clear) < 20:
+        return USUAL_BLUR_MM
+    some = clear[np.linspace(0, len(clear) - 1, min(len(clear), 150)).astype(int)]
+    part = CrossSections(*(getattr(cut, f.name)[some] for f in fields(cut)))
+    by_blur = [_misfit(part, blood_hu, float(s), None) for s in BLURS_MM]
+    wide = _best(by_blur[3]) > 1.0
+    if wide.sum() < 20:
+        wide[:] = True
+    return float(BLURS_MM[int(np.argmin([m.min(axis=1)[wide].mean() for m in by_blur]))])
+
+
+def measured(
+    cut: CrossSections, blood_hu: float, blur_mm: float = USUAL_BLUR_MM, outer_mm: Array | None = None
+) -> Profile:
+    """Lumen radius along the centreline. ``outer_mm`` (n,): radius of the healthy lumen where plaque may have taken
+    part of it; without, the wall is taken to lie on the lumen."""
+    radius = _best(_misfit(cut, blood_hu, blur_mm, outer_mm))
+    return Profile(radius, np.asarray(cut.values[:, 0, 0], float), cut.calcium, cut.enclosed)

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from CardiacFusionLib.coronaries.lumen import MIN_CONTRAST_HU, Blood, SearchRegion, distance_mm, search_region
-from CardiacFusionLib.coronaries.naming import SIDE, NamedPath, name_branches
-from CardiacFusionLib.coronaries.ostia import find_root, near_points
-from CardiacFusionLib.coronaries.paths import PathTree, grow_tree, tube_level
+from CardiacFusionLib.coronaries.measuring import Measured, measure
+from CardiacFusionLib.coronaries.naming import name_branches
+from CardiacFusionLib.coronaries.ostia import AorticRoot, doors_on, find_root
+from CardiacFusionLib.coronaries.paths import PathTree, grow_tree, search_grid, tube_level
 from CardiacFusionLib.coronaries.pruning import pruned
-from CardiacFusionLib.coronaries.radius import Profile, centred, measured
-from CardiacFusionLib.coronaries.stenosis import find_stenoses
 from CardiacFusionLib.coronaries.vesselness import vesselness
 from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import LANDMARK_NAMES, HeartPose
 from CardiacFusionLib.spatial.quality import Flag, Level, Quality
-from CardiacFusionLib.spatial.tree import MAIN_BRANCHES, NOT_MEASURED, Branch, CoronaryTree, Stenosis
+from CardiacFusionLib.spatial.tree import MAIN_BRANCHES, NOT_MEASURED, CoronaryTree
 from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.walls.result import CtWalls
 
@@ -28,17 +26,10 @@ STAGE = "coronaries"
 FINE_SPACING_MM = 0.7  # SCCT 2022: coronary CT is reconstructed at <= 0.6 mm; above, small branches blur away
 MAX_SPACING_MM = 2.0  # a 3 mm artery is then one and a half voxels wide: nothing can be measured
 MEASURE_SPACING_MM = 1.2  # above, an artery of 3 mm is two voxels wide: its narrowings and its twigs are guesswork
-GAP_SHARE_DOUBT = 0.2
+NOISE_CUBE_MM = 32.0  # noise is read in a cube of this side
 NOISE_DEPTH_MM = 4.5  # this deep in a chamber its edge casts no vesselness
 
 Progress = Callable[[float, str], None]
-
-
-@dataclass(frozen=True)
-class _Found:
-    branches: tuple[Branch, ...]
-    stenoses: tuple[Stenosis, ...]
-    bridged: tuple[str, ...]
 
 
 def extract(ct: Volume, walls: CtWalls, pose: HeartPose, progress: Progress | None = None) -> CoronaryTree:
@@ -70,17 +61,31 @@ def extract(ct: Volume, walls: CtWalls, pose: HeartPose, progress: Progress | No
     tubes = _tubes(region, lambda f: tell(0.05 + 0.45 * f, "looking for vessels"))
     tell(0.5, "joining vessels to a tree")
     level = tube_level(_tubes_of_noise(region))
-    ways = pruned(grow_tree(region.ct, tubes, region.mask, root.surface, level), tubes, region.ct, region.blood)
+    return tree_of(ct, region, root, tubes, level, pose, tell)
+
+
+def tree_of(
+    ct: Volume,
+    region: SearchRegion,
+    root: AorticRoot,
+    tubes: NDArray[np.float32],
+    level: float,
+    pose: HeartPose,
+    tell: Progress = lambda fraction, message: None,
+) -> CoronaryTree:
+    """The second half of ``extract``: from vesselness ``tubes`` (on the grid of ``region.ct``) to the judged tree."""
+    grid = search_grid(region.ct, tubes, region.mask, root.surface, level)
+    ways = pruned(grow_tree(grid, root.surface), tubes, region.ct, region.blood)
     # the first tree may leave the root anywhere; the second one only at the two ostia the first one used, so that
     # LAD and LCx meet in the LM
     doors = _ostia(ways, pose, root.centre_mm)
     if len(doors):
         tell(0.65, "following the ostia")
-        starts = near_points(region.ct, root.surface, doors)
-        ways = pruned(grow_tree(region.ct, tubes, region.mask, starts, level), tubes, region.ct, region.blood)
+        starts = doors_on(region.ct, root.surface, doors)
+        ways = pruned(grow_tree(grid, starts), tubes, region.ct, region.blood)
     tell(0.75, "naming branches")
     named, dominance = name_branches(ways, pose, root.centre_mm)
-    found = _measure(ways, named, region.ct, tubes, region.blood)
+    found = measure(ways, named, region.ct, tubes, region.blood)
     if max(ct.spacing_mm) > MEASURE_SPACING_MM:
         found = _only_main(found)
     tell(0.95, "judging the tree")
@@ -116,54 +121,27 @@ def _tubes_of_noise(region: SearchRegion) -> NDArray[np.float32]:
         deep |= distance_mm(region.labels == chamber, sampling) <= -NOISE_DEPTH_MM
     if not deep.any():
         return np.zeros(0, np.float32)
-    box = tuple(
-        slice(max(0, int(w.min()) - 8), int(w.max()) + 9)
-        for w in (np.flatnonzero(deep.any(axis=a)) for a in ((1, 2), (0, 2), (0, 1)))
-    )
+    middle = np.argwhere(deep)
+    middle = middle[int(np.argmin(np.linalg.norm(middle - middle.mean(axis=0), axis=1)))]
+    reach = np.ceil(NOISE_CUBE_MM / 2 / np.asarray(sampling)).astype(int)
+    box = tuple(slice(max(0, int(m - r)), int(m + r) + 1) for m, r in zip(middle, reach))
     part = vesselness(
         region.ct.array[box], sampling, deep[box], region.blood.contrast_hu, clip_hu=(-120.0, region.blood.hu + 100.0)
     )
     return part[deep[box]]
 
 
-def _measure(ways: PathTree, named: list[NamedPath], ct: Volume, tubes: NDArray[np.float32], blood: Blood) -> _Found:
-    branches: dict[str, Branch] = {}
-    stenoses: list[Stenosis] = []
-    bridged = []
-    for path in named:
-        points = centred(ways.points_mm[path.nodes], tubes, ct)
-        parent = branches.get(path.parent) if path.parent is not None else None
-        if parent is not None:
-            points = _attached(points, parent)
-        profile: Profile = measured(points, ct, blood.hu)
-        branch = Branch(path.name, points, profile.radius_mm, path.parent)
-        branches[path.name] = branch
-        if not path.name.startswith(SIDE):
-            stenoses += find_stenoses(branch, profile)
-        if ways.gap[path.nodes].mean() > GAP_SHARE_DOUBT:
-            bridged.append(path.name)
-    return _Found(tuple(branches.values()), tuple(stenoses), tuple(bridged))
-
-
-def _attached(points: NDArray[np.float64], parent: Branch) -> NDArray[np.float64]:
-    """The branch with its first point on its parent's centreline."""
-    nearest = parent.points_mm[int(np.argmin(np.linalg.norm(parent.points_mm - points[0], axis=1)))]
-    if np.linalg.norm(nearest - points[0]) < 1e-6:
-        return points
-    return np.concatenate([nearest[None], points])
-
-
 def _nothing(name: str, reason: str) -> CoronaryTree:
     return CoronaryTree((), quality=Quality((Flag(STAGE, name, Level.DOUBTFUL, reason),)))
 
 
-def _only_main(found: _Found) -> _Found:
+def _only_main(found: Measured) -> Measured:
     """What a coarse CT can show: the main branches, unmeasured. Anything finer would be a name on noise."""
     kept = tuple(b for b in found.branches if b.name in MAIN_BRANCHES)
-    return _Found(kept, (), tuple(name for name in found.bridged if name in MAIN_BRANCHES))
+    return Measured(kept, (), tuple(name for name in found.bridged if name in MAIN_BRANCHES))
 
 
-def _judge(ct: Volume, blood: Blood, found: _Found, any_tube: bool, dominance: str) -> Quality:
+def _judge(ct: Volume, blood: Blood, found: Measured, any_tube: bool, dominance: str) -> Quality:
     flags = []
 
     def doubt(name: str, reason: str) -> None:

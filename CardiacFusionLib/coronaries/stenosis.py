@@ -43,16 +43,29 @@ def taper(arc_mm: Array, diameter_mm: Array) -> Array:
     return np.maximum(line, 0.3)
 
 
+def _judged(arc_mm: Array) -> NDArray[np.bool_]:
+    """Points (n,) that are neither ostium nor fading end; none where the branch is too short."""
+    if arc_mm[-1] < SKIP_START_MM + SKIP_END_MM + 4.0:
+        return np.zeros(len(arc_mm), bool)
+    return np.asarray((arc_mm >= SKIP_START_MM) & (arc_mm <= arc_mm[-1] - SKIP_END_MM))
+
+
+def healthy(arc_mm: Array, diameter_mm: Array) -> Array:
+    """Diameter (n,) of the lumen without its narrowings; the given one where the branch is too short to tell."""
+    judged = _judged(arc_mm)
+    if not judged.any():
+        return diameter_mm
+    return np.interp(arc_mm, arc_mm[judged], taper(arc_mm[judged], diameter_mm[judged]))
+
+
 def find_stenoses(branch: Branch, profile: Profile) -> list[Stenosis]:
     """Narrowings of one branch, proximal to distal; none where the reference is thinner than ``MIN_REFERENCE_MM``."""
     arc = branch.arc_mm
-    if branch.length_mm < SKIP_START_MM + SKIP_END_MM + 4.0:
+    judged = _judged(arc)
+    if not judged.any():
         return []
     diameter = 2.0 * branch.radius_mm
-    judged = (arc >= SKIP_START_MM) & (arc <= branch.length_mm - SKIP_END_MM)
-    reference = np.full_like(arc, np.nan)
-    reference[judged] = taper(arc[judged], diameter[judged])
-    reference = np.interp(arc, arc[judged], reference[judged])
+    reference = healthy(arc, diameter)
     share = diameter / reference
     narrow, count = ndimage.label((share < EDGE_SHARE) & judged & (reference >= MIN_REFERENCE_MM))
     found = []

@@ -4,12 +4,16 @@ Rules, in the order they are asked:
 
 * a patch of wall has *low flow* where its stress flow is below ``LOW_SHARE`` of the heart's own well-perfused muscle
   (its best quarter), is connected and weighs at least ``MIN_PATCH_G``;
-* **matched**: most of a patch lies behind a narrowing of at least ``MATCH_PERCENT``;
-* **ischaemia_without_stenosis**: patches of one vessel with no such narrowing upstream, together as heavy as a segment;
+* **matched**: most of a patch lies behind a narrowing of at least ``MATCH_PERCENT``, and the patch is more than chance
+  among the muscle behind the narrowings found (``MATCH_CHANCE``);
+* **ischaemia_without_stenosis**: patches of one vessel with no such narrowing upstream, together as heavy as a segment,
+  seen in two slices, and more than chance anywhere in the heart (``ALONE_CHANCE``);
 * **microvascular**: even the best quarter is below ``GLOBAL_LOW_ML_MIN_G`` (or its reserve below ``GLOBAL_LOW_MPR``):
   flow is low everywhere, from small vessels or from balanced disease of all three;
-* **stenosis_without_ischaemia**: a narrowing of at least ``SEVERE_PERCENT`` whose muscle, seen by the slices, has
-  normal flow.
+* **stenosis_without_ischaemia**: a narrowing of at least ``SEVERE_PERCENT`` whose muscle, seen by the slices, has no
+  low flow.
+
+Where flow is low everywhere, a patch must stand out from the rest as anywhere else to be laid on a vessel.
 """
 
 from __future__ import annotations
@@ -23,6 +27,15 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from CardiacFusionLib.fusion.result import Finding, Surface
+from CardiacFusionLib.fusion.significance import (
+    LOW_SHARE,
+    REMOTE_QUANTILE,
+    SEGMENTS,
+    Remote,
+    chance,
+    remote_of,
+    weighted_quantile,
+)
 from CardiacFusionLib.fusion.surface import VESSEL_CODE
 from CardiacFusionLib.fusion.territories import Supply, behind
 from CardiacFusionLib.spatial.quality import Level, Quality
@@ -30,19 +43,19 @@ from CardiacFusionLib.spatial.tree import NOT_MEASURED, CoronaryTree, Stenosis, 
 
 Array = NDArray[np.float64]
 
-# Patel 2010 (JACC 56:561): endocardial stress flow in stenosed against remote territories about 0.55-0.7
-LOW_SHARE = 0.74
-REMOTE_QUANTILE = 0.75  # the best quarter: even with two of three vessels narrowed some muscle is well perfused
 MIN_PATCH_G = 4.0  # about 4 % of a normal wall; CMR defects below one segment's half are not reported
-SEGMENTS = 16  # a patch without a narrowing before it must weigh as much as a whole segment: noise makes smaller ones
+ALONE_CHANCE, MATCH_CHANCE = 0.02, 0.05  # a patch without a narrowing before it must speak for itself
 # Kotecha 2019 (JACC Cardiovasc Imaging 12:1958): stress flow <= 1.94 regional cut-off for obstructive disease,
 # <= 1.82 global for microvascular dysfunction
 REGIONAL_LOW_ML_MIN_G = 1.94
 GLOBAL_LOW_ML_MIN_G = 1.82  # Kotecha 2019, applied to the best quarter: then all of the muscle lies below it
 GLOBAL_LOW_MPR = 1.6
-MATCH_PERCENT = 40.0  # flow reserve begins to fall at 40-45 % diameter (Gould 1974, Am J Cardiol 33:87)
+# flow reserve begins to fall at 40-45 % diameter (Gould 1974, Am J Cardiol 33:87); 50 % is read with an error of 10
+MATCH_PERCENT = 45.0
 SEVERE_PERCENT = 70.0  # CAD-RADS 2.0 grade 4
 PATCH_BEHIND_SHARE = 0.5
+MIN_SLICES = 2  # what one slice alone shows may be its outline's fault
+NORMAL_SHARE = 0.85  # of the best quarter: flow behind a narrowing counts as normal from here on
 NEAR_SLICE_MM = 9.0  # a point this near a slice counts as measured
 ORDER = ("matched", "ischaemia_without_stenosis", "microvascular", "stenosis_without_ischaemia")
 VESSEL_OF_CODE = {code: vessel for vessel, code in VESSEL_CODE.items()}
@@ -59,15 +72,7 @@ class FlowOnWall:
     supply: Supply
     relative: bool  # flow in arbitrary units
     quality: Quality  # of all that went in
-
-
-def weighted_quantile(values: Array, weights: Array, q: float) -> float:
-    """Quantile of ``values`` by weight; NaN where nothing weighs."""
-    if not len(values) or weights.sum() <= 0:
-        return float("nan")
-    order = np.argsort(values)
-    share = (np.cumsum(weights[order]) - 0.5 * weights[order]) / weights.sum()
-    return float(np.interp(q, share, values[order]))
+    slice_z_mm: Array | None = None  # heights of the slices in the heart frame, where known
 
 
 def _mean(values: Array, weights: Array, where: NDArray[np.bool_]) -> float:
@@ -94,23 +99,23 @@ def find(flow: FlowOnWall, tree: CoronaryTree) -> tuple[Finding, ...]:
     known = np.isfinite(flow.mbf) & (mass > 0)
     if mass[known].sum() < 3 * MIN_PATCH_G:
         return ()
-    remote = weighted_quantile(flow.mbf[known], mass[known], REMOTE_QUANTILE)
-    low = known & (flow.mbf < LOW_SHARE * remote)
+    remote = remote_of(flow.surface, flow.mbf)
+    low = known & (flow.mbf < LOW_SHARE * remote.flow)
     found = _of_patches(flow, tree, patches(flow.surface, low), remote)
-    everywhere = _everywhere_low(flow, remote, mass, known)
+    everywhere = _everywhere_low(flow, remote.flow, mass, known)
     blamed = {f.vessel for f in found}
     if everywhere is not None:
         found.append(everywhere)
-    found += _silent_stenoses(flow, tree, low, remote, blamed)
+    found += _silent_stenoses(flow, tree, low, remote.flow, blamed)
     return tuple(
         sorted(found, key=lambda f: (ORDER.index(f.kind), -f.numbers.get("low_flow_mass_g", 0.0), -f.confidence))
     )
 
 
 def _of_patches(
-    flow: FlowOnWall, tree: CoronaryTree, found: Sequence[NDArray[np.bool_]], remote: float
+    flow: FlowOnWall, tree: CoronaryTree, found: Sequence[NDArray[np.bool_]], remote: Remote
 ) -> list[Finding]:
-    """One finding a vessel (or narrowing): the patches it explains together."""
+    """One finding a vessel (or narrowing): the patches it explains together, where they are more than chance."""
     mass = np.asarray(flow.surface.values["mass_g"], float)
     candidates = [s for s in tree.stenoses if s.diameter_percent >= MATCH_PERCENT and vessel_of(tree, s.branch)]
     reach = {id(s): behind(s, flow.supply, tree) for s in candidates}
@@ -125,10 +130,33 @@ def _of_patches(
         else:
             vessel = _vessel_of_patch(flow, tree, patch, mass)
             alone[vessel] = alone.get(vessel, np.zeros_like(patch)) | patch
-    least = mass.sum() / SEGMENTS
-    alone = {vessel: patch for vessel, patch in alone.items() if mass[patch].sum() >= least}
-    result = [_matched(flow, tree, s, matched[id(s)], reach[id(s)], remote) for s in candidates if id(s) in matched]
-    return result + [_without_stenosis(flow, tree, vessel, patch, remote) for vessel, patch in alone.items()]
+    result = []
+    for s in candidates:
+        patch = matched.get(id(s))
+        if patch is not None and _chance(flow, patch, remote, len(candidates)) <= MATCH_CHANCE:
+            result.append(_matched(flow, tree, s, patch, reach[id(s)], remote))
+    for vessel, patch in alone.items():
+        heavy = mass[patch].sum() >= remote.region_g and _slices_of(flow, patch) >= MIN_SLICES
+        if heavy and _chance(flow, patch, remote, SEGMENTS) <= ALONE_CHANCE:
+            result.append(_without_stenosis(flow, tree, vessel, patch, remote))
+    return result
+
+
+def _chance(flow: FlowOnWall, patch: NDArray[np.bool_], remote: Remote, places: int) -> float:
+    mass = np.asarray(flow.surface.values["mass_g"], float)
+    deficit = 1.0 - _mean(flow.mbf, mass, patch) / remote.flow
+    return chance(deficit, float(mass[patch].sum()), remote, places)
+
+
+def _slices_of(flow: FlowOnWall, patch: NDArray[np.bool_]) -> int:
+    """How many slices saw the patch (a tenth of it lies nearest to them); ``MIN_SLICES`` where that is not known."""
+    if flow.slice_z_mm is None or len(flow.slice_z_mm) < MIN_SLICES:
+        return MIN_SLICES
+    mass = np.asarray(flow.surface.values["mass_g"], float)
+    z = flow.surface.points_mm[patch, 2]
+    nearest = np.argmin(np.abs(z[:, None] - flow.slice_z_mm[None]), axis=1)
+    share = np.bincount(nearest, mass[patch]) / mass[patch].sum()
+    return int((share >= 0.1).sum())
 
 
 def _vessel_of_patch(flow: FlowOnWall, tree: CoronaryTree, patch: NDArray[np.bool_], mass: Array) -> str:
@@ -153,19 +181,23 @@ def _segments_of(flow: FlowOnWall, patch: NDArray[np.bool_], mass: Array) -> tup
     return tuple(int(s) for s in range(1, 18) if total[s] > 0 and part[s] >= 0.4 * total[s])
 
 
-def _confidence(flow: FlowOnWall, patch: NDArray[np.bool_], ratio: float, vessel: str | None) -> float:
-    """0..1 from depth of the deficit, nearness of slices, agreement of the territory maps, quality of the inputs."""
+def agreement_of(flow: FlowOnWall, patch: NDArray[np.bool_], vessel: str) -> tuple[float, float]:
+    """Shares (0..1) of the patch's mass that the fixed AHA map and the patient's own map give to ``vessel``."""
     mass = np.asarray(flow.surface.values["mass_g"], float)
     weight = max(float(mass[patch].sum()), 1e-9)
-    depth = np.clip((0.85 - ratio) / 0.35, 0.0, 1.0)
+    code = VESSEL_CODE[vessel]
+    aha = patch & (np.asarray(flow.surface.values["territory_aha"]) == code)
+    return float(mass[aha].sum()) / weight, float(mass[patch & (flow.supply.vessel == code)].sum()) / weight
+
+
+def _confidence(flow: FlowOnWall, patch: NDArray[np.bool_], sure: float, vessel: str | None) -> float:
+    """0..1 from how sure the deficit is, nearness of slices, agreement of the territory maps, quality of the inputs."""
+    mass = np.asarray(flow.surface.values["mass_g"], float)
+    weight = max(float(mass[patch].sum()), 1e-9)
     near = float(mass[patch & (flow.distance_mm <= NEAR_SLICE_MM)].sum()) / weight
-    agree = 1.0
-    if vessel is not None:
-        code = VESSEL_CODE[vessel]
-        by_map = np.asarray(flow.surface.values["territory_aha"]) == code
-        agree = 0.5 * float(mass[patch & by_map].sum() + mass[patch & (flow.supply.vessel == code)].sum()) / weight
+    agree = 1.0 if vessel is None else 0.5 * sum(agreement_of(flow, patch, vessel))
     trust = {Level.GOOD: 1.0, Level.DOUBTFUL: 0.85, Level.UNUSABLE: 0.5}[flow.quality.level]
-    return float(np.clip((0.35 + 0.35 * depth + 0.15 * near + 0.15 * agree) * trust, 0.05, 0.99))
+    return float(np.clip((0.35 + 0.35 * sure + 0.15 * near + 0.15 * agree) * trust, 0.05, 0.99))
 
 
 def _flow_words(inside: float, outside: float, relative: bool) -> str:
@@ -174,25 +206,32 @@ def _flow_words(inside: float, outside: float, relative: bool) -> str:
     return f"{inside:.1f} against {outside:.1f} mL/min/g elsewhere"
 
 
-def _numbers(flow: FlowOnWall, patch: NDArray[np.bool_], remote: float) -> dict[str, float]:
+def _numbers(flow: FlowOnWall, patch: NDArray[np.bool_], remote: Remote, vessel: str | None) -> dict[str, float]:
     mass = np.asarray(flow.surface.values["mass_g"], float)
     known = np.isfinite(flow.mbf)
     numbers = {
         "low_flow_mass_g": float(mass[patch].sum()),
         "low_flow_wall_share": float(mass[patch].sum() / max(float(mass[known].sum()), 1e-9)),
         "mbf_inside_ml_min_g": _mean(flow.mbf, mass, patch),
-        "mbf_remote_ml_min_g": remote,
+        "mbf_remote_ml_min_g": remote.flow,
     }
+    if vessel is not None:
+        numbers["aha_share"], numbers["patient_share"] = agreement_of(flow, patch, vessel)
     if flow.mpr is not None:
         numbers["mpr_inside"] = _mean(flow.mpr, mass, patch)
-        numbers["mpr_remote"] = _mean(flow.mpr, mass, known & (flow.mbf >= LOW_SHARE * remote))
+        numbers["mpr_remote"] = _mean(flow.mpr, mass, known & (flow.mbf >= LOW_SHARE * remote.flow))
     if flow.relative:
         numbers = {k.replace("_ml_min_g", "_relative"): v for k, v in numbers.items()}
     return numbers
 
 
 def _matched(
-    flow: FlowOnWall, tree: CoronaryTree, s: Stenosis, patch: NDArray[np.bool_], reach: NDArray[np.bool_], remote: float
+    flow: FlowOnWall,
+    tree: CoronaryTree,
+    s: Stenosis,
+    patch: NDArray[np.bool_],
+    reach: NDArray[np.bool_],
+    remote: Remote,
 ) -> Finding:
     mass = np.asarray(flow.surface.values["mass_g"], float)
     vessel = vessel_of(tree, s.branch)
@@ -204,19 +243,19 @@ def _matched(
         "stenosis_percent": s.diameter_percent,
         "mass_at_risk_g": at_risk,
         "ischaemic_share": share,
-        **_numbers(flow, patch, remote),
+        **_numbers(flow, patch, remote, vessel),
     }
     sentence = (
         f"A {s.diameter_percent:.0f} % narrowing of the {s.branch}, {s.position_mm:.0f} mm from its start, goes with "
         f"low stress flow in the muscle behind it: {100 * share:.0f} % of {at_risk:.0f} g "
-        f"({_flow_words(inside, remote, flow.relative)})."
+        f"({_flow_words(inside, remote.flow, flow.relative)})."
     )
-    confidence = _confidence(flow, patch, inside / remote, vessel)
+    confidence = _confidence(flow, patch, 1.0 - _chance(flow, patch, remote, 1), vessel)
     return Finding("matched", vessel, sentence, confidence, numbers, _segments_of(flow, patch, mass))
 
 
 def _without_stenosis(
-    flow: FlowOnWall, tree: CoronaryTree, vessel: str, patch: NDArray[np.bool_], remote: float
+    flow: FlowOnWall, tree: CoronaryTree, vessel: str, patch: NDArray[np.bool_], remote: Remote
 ) -> Finding:
     mass = np.asarray(flow.surface.values["mass_g"], float)
     inside = _mean(flow.mbf, mass, patch)
@@ -228,10 +267,10 @@ def _without_stenosis(
         reason = f"the {vessel} could not be followed in the CT"
     sentence = (
         f"Stress flow is low in {mass[patch].sum():.0f} g of muscle in the {vessel} territory "
-        f"({_flow_words(inside, remote, flow.relative)}), and {reason}."
+        f"({_flow_words(inside, remote.flow, flow.relative)}), and {reason}."
     )
-    confidence = 0.8 * _confidence(flow, patch, inside / remote, vessel)
-    numbers = _numbers(flow, patch, remote)
+    confidence = 0.8 * _confidence(flow, patch, 1.0 - _chance(flow, patch, remote, SEGMENTS), vessel)
+    numbers = _numbers(flow, patch, remote, vessel)
     return Finding("ischaemia_without_stenosis", vessel, sentence, confidence, numbers, _segments_of(flow, patch, mass))
 
 
@@ -278,9 +317,10 @@ def _silent_stenoses(
         if mass[seen].sum() < MIN_PATCH_G:
             continue
         inside = _mean(flow.mbf, mass, seen)
+        words = "normal" if inside >= NORMAL_SHARE * remote else "no clearly low"
         sentence = (
             f"A {s.diameter_percent:.0f} % narrowing of the {s.branch}, {s.position_mm:.0f} mm from its start, with "
-            f"normal stress flow in the {mass[reach].sum():.0f} g of muscle behind it "
+            f"{words} stress flow in the {mass[reach].sum():.0f} g of muscle behind it "
             f"({_flow_words(inside, remote, flow.relative)})."
         )
         numbers = {
@@ -289,6 +329,6 @@ def _silent_stenoses(
             "ischaemic_share": float(mass[seen & low].sum() / mass[seen].sum()),
             "mbf_inside_relative" if flow.relative else "mbf_inside_ml_min_g": inside,
         }
-        confidence = 0.75 * _confidence(flow, seen, 1.0 - min(inside / remote, 1.0), vessel)
+        confidence = 0.75 * _confidence(flow, seen, float(np.clip((inside / remote - 0.6) / 0.3, 0.0, 1.0)), vessel)
         result.append(Finding("stenosis_without_ischaemia", vessel, sentence, confidence, numbers))
     return result

@@ -65,7 +65,9 @@ def fuse(
         walls.quality.flags + tree.quality.flags + perfusion.quality.flags + registration.quality.flags + own.flags
     )
     relative = perfusion.maps.relative or flow_name != "mbf"
-    flow = FlowOnWall(surface, mbf, mpr, distance, supply, relative, everything)
+    heights = np.asarray(registration.pairing.z_mm, float)
+    heights = heights[np.isfinite(heights)]
+    flow = FlowOnWall(surface, mbf, mpr, distance, supply, relative, everything, heights)
     return Fusion(surface, segment_table(surface), find(flow, tree), own)
 
 
