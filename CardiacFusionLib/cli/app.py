@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from CardiacFusionLib.cli.correct import correct
+from CardiacFusionLib.cli.models import models
 from CardiacFusionLib.cli.progress import ProgressStyle, listening
 from CardiacFusionLib.spatial.errors import BadInputError, CardiacFusionError
 
@@ -39,11 +40,16 @@ Pictures = Annotated[bool, typer.Option("--pictures/--no-pictures", help="scene.
 def _global(
     debug: Annotated[bool, typer.Option("--debug", help="show the traceback of an error")] = False,
     threads: Annotated[int, typer.Option("--threads", min=0, help="processor threads, 0 = all")] = 0,
+    weights: Annotated[
+        list[Path] | None, typer.Option("--weights", help="description of your own network (Docs/models.md)")
+    ] = None,
 ) -> None:
     if debug:
         os.environ["CARDIACFUSION_DEBUG"] = "1"
     if threads:
         os.environ["CARDIACFUSION_THREADS"] = str(threads)
+    if weights:
+        os.environ["CARDIACFUSION_WEIGHTS"] = os.pathsep.join(str(path) for path in weights)
 
 
 def _stages(
@@ -136,19 +142,29 @@ def twin(
 @app.command()
 def train(
     name: Annotated[str, typer.Argument(help="network to train")],
+    data: Annotated[str, typer.Option("--data", help="twin, or a folder of your own images and labels")] = "twin",
+    *,
     out: Annotated[Path, typer.Option("--out", help="folder for log, curves and checkpoints")],
     minutes: Annotated[float | None, typer.Option("--minutes", help="time budget")] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="step budget")] = None,
     seed: Annotated[int, typer.Option("--seed")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint in --out")] = False,
     workers: Annotated[int, typer.Option("--workers", help="processes that make samples")] = 1,
+    patience: Annotated[int | None, typer.Option("--patience", help="validations without gain before it ends")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="cpu or cuda; by default what is there")] = None,
+    start: Annotated[Path | None, typer.Option("--start", help="weights or run to begin from")] = None,
     install: Annotated[bool, typer.Option("--install", help="put the result into the manifest of weights")] = False,
 ) -> None:
-    """Train a network on the digital twin."""
+    """Train a network on the digital twin or on your own images (Docs/training.md shows how they must lie)."""
     from CardiacFusionLib.training import registry
 
-    result = registry.train(name, out, minutes=minutes, steps=steps, seed=seed, resume=resume, workers=workers)
-    typer.echo(str(result))
+    result = registry.train(
+        name, out, minutes=minutes, steps=steps, seed=seed, resume=resume, workers=workers, patience=patience,
+        device=device, start=start, data=None if data == "twin" else Path(data),
+        progress=lambda share, text: typer.echo(f"{share:4.0%} {text}"),
+    )  # fmt: skip
+    best = ", ".join(f"{k} {v:.3f}" for k, v in result.best.items())
+    typer.echo(f"{result.steps} steps in {result.seconds / 60:.0f} min; best: {best}; written to {result.folder}")
     if install:
         entry = registry.export(name, out)
         typer.echo(f"installed {entry.file} ({entry.sha256[:12]})")
@@ -156,7 +172,7 @@ def train(
 
 @app.command()
 def evaluate(
-    stage: Annotated[str, typer.Argument(help="a stage, or all")] = "all",
+    stage: Annotated[str, typer.Argument(help="stages with commas, all, quality, real, or report")] = "all",
     cases: Annotated[int, typer.Option("--cases", min=1)] = 40,
     seed: Annotated[
         int, typer.Option("--seed", help="first seed; training draws its hearts from other streams")
@@ -164,12 +180,18 @@ def evaluate(
     json_file: Annotated[Path | None, typer.Option("--json", help="write the figures here")] = None,
     spacing: Annotated[float, typer.Option("--spacing", help="CT voxel size in mm")] = 1.0,
     workers: Annotated[int, typer.Option("--workers", help="cases at a time")] = 2,
+    peers: Annotated[int, typer.Option("--peers", min=0, help="cases on which other methods are run too")] = 0,
+    cache: Annotated[Path | None, typer.Option("--cache", help="where finished cases are kept, to go on")] = None,
+    page: Annotated[Path | None, typer.Option("--out", help="page that 'report' writes")] = None,
 ) -> None:
-    """Measure the stages on unseen synthetic hearts: mean, SD and worst case of every figure."""
-    from CardiacFusionLib.training.evaluation.run import evaluate as run_evaluation
+    """Measure the stages on unseen synthetic hearts, on spoilt inputs, or on real images; 'report' writes the page."""
+    from CardiacFusionLib.training.evaluation.commands import run_command
 
-    for line in run_evaluation(stage, cases, seed, json_file, spacing, workers):
+    for line in run_command(stage, cases, seed, json_file, spacing, workers, peers, cache, page):
         typer.echo(line)
+
+
+app.add_typer(models, name="models")
 
 
 @app.command()

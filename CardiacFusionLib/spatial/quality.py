@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -43,3 +44,33 @@ class Quality:
     def of(flags: Iterable[Flag]) -> Quality:
         """Collect flags from any iterable."""
         return Quality(tuple(flags))
+
+
+MAX_PENALTY = 10.0  # a measure farther outside, or not a number, counts as this many steps
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where a measure may lie without loss of trust, and how fast trust fades outside: ``soft`` is one step (in units
+    of the measure, or of its natural logarithm with ``log``)."""
+
+    low: float
+    high: float
+    soft: float
+    log: bool = False
+
+    def penalty(self, value: float) -> float:
+        """Steps outside the range: 0 inside, at most ``MAX_PENALTY``."""
+        if not math.isfinite(value):
+            return MAX_PENALTY
+        low, high = self.low, self.high
+        if self.log:
+            if value <= 0:
+                return MAX_PENALTY
+            low, high, value = math.log(low), math.log(high), math.log(value)
+        return min(max(low - value, value - high, 0.0) / self.soft, MAX_PENALTY)
+
+
+def score_of(penalties: Iterable[float]) -> float:
+    """One score 0..1 of all penalties: 1 where none, like the density of independent normal errors outside."""
+    return math.exp(-0.5 * sum(p * p for p in penalties))

@@ -35,11 +35,18 @@ TASKS: dict[str, Callable[[], TrainingTask]] = {
 }
 
 
-def task(name: str) -> TrainingTask:
-    """The task of that name; BadInputError names the known ones otherwise."""
+def task(name: str, data: Path | None = None) -> TrainingTask:
+    """The task of that name, on the digital twin or on a folder of the user's images (``data``).
+
+    BadInputError names the known networks, or what is wrong with the folder.
+    """
     if name not in TASKS:
         raise BadInputError(f"No network is called '{name}'; choose one of {', '.join(sorted(TASKS))}.")
-    return TASKS[name]()
+    if data is None:
+        return TASKS[name]()
+    from CardiacFusionLib.training.folder_tasks import folder_task
+
+    return folder_task(name, data)
 
 
 def train(
@@ -53,11 +60,14 @@ def train(
     workers: int = 1,
     threads: int = 1,
     patience: int | None = None,
+    device: str | None = None,
+    start: Path | None = None,
+    data: Path | None = None,
     progress: Progress | None = None,
 ) -> TrainingResult:
-    """Train the network ``name`` into the folder ``out``; see :func:`harness.train`."""
+    """Train the network ``name`` into the folder ``out``; see :func:`task` and :func:`harness.train`."""
     return harness.train(
-        task(name),
+        task(name, data),
         Path(out),
         minutes=minutes,
         steps=steps,
@@ -66,6 +76,8 @@ def train(
         workers=workers,
         threads=threads,
         patience=patience,
+        device=device,
+        start=start,
         progress=progress,
     )
 
@@ -73,13 +85,14 @@ def train(
 def export(name: str, run: Path, folder: Path | None = None, notes: dict[str, Any] | None = None) -> ModelEntry:
     """Write the best weights of a run as float16 safetensors into ``folder`` (default: the models folder) and record
     them in its manifest. ``notes`` are further metrics, such as a bench on unseen twins."""
-    recipe = task(name)
     best = Path(run) / "best.ckpt"
     if not best.exists():
         raise BadInputError(f"{run} holds no best.ckpt; train '{name}' into it first.")
     state = torch.load(best, map_location="cpu", weights_only=True)
-    seed = json.loads((Path(run) / "run.json").read_text())["seed"]
-    facts = recipe.facts()
+    kept = json.loads((Path(run) / "run.json").read_text())
+    if kept.get("task", name) != name:
+        raise BadInputError(f"{run} holds a run of '{kept['task']}', not of '{name}'.")
+    facts = kept.get("facts") or task(name).facts()  # a run on the user's folder says what it learnt from
     entry = ModelEntry(
         name=name,
         version=facts["version"],
@@ -88,7 +101,7 @@ def export(name: str, run: Path, folder: Path | None = None, notes: dict[str, An
         architecture=facts["architecture"],
         input=facts["input"],
         data=facts["data"],
-        seed=seed,
+        seed=int(kept["seed"]),
         steps=int(state["step"]),
         hours=round(float(state["seconds"]) / 3600, 3),
         metrics={**{k: round(float(v), 4) for k, v in state["metrics"].items()}, **(notes or {})},

@@ -16,7 +16,10 @@ from scipy.spatial import cKDTree
 
 from CardiacFusionLib.pipeline.stages import Results
 from CardiacFusionLib.spatial.tree import MAIN_BRANCHES, VESSEL_OF_BRANCH, CoronaryTree
+from CardiacFusionLib.training.evaluation.overlap import dice, hausdorff95_mm
 from CardiacFusionLib.twin.truth import Truth
+
+__all__ = ["coronaries", "dice", "fusion", "hausdorff95_mm", "perfusion", "pool", "segment_flow", "tree_figures"]
 
 Figures = dict[str, float]
 OVERLAP_MM = 2.0  # a centreline point counts as found within this distance (CAT08 uses the true radius)

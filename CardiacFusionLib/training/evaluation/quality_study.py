@@ -1,0 +1,145 @@
+"""Does the quality score see failure? Good twins against as many inputs that nothing should be read from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+
+from CardiacFusionLib import __version__
+from CardiacFusionLib.io.checks import check_contrast, check_ct
+from CardiacFusionLib.pipeline.stages import Examinations, run
+from CardiacFusionLib.spatial.errors import CardiacFusionError
+from CardiacFusionLib.spatial.quality import Level
+from CardiacFusionLib.spatial.volume import Volume
+from CardiacFusionLib.training.evaluation.cache import fingerprint
+from CardiacFusionLib.training.evaluation.corruption import CORRUPTIONS, HEARTLESS, SPACING_MM, good
+from CardiacFusionLib.twin.case import draw_twin
+from CardiacFusionLib.walls.plausibility import judge
+
+GOOD = "good"
+OTHER_HEARTS = 500_000  # corrupted inputs are made of other hearts than the good ones
+Found = dict[str, Any]
+
+
+def look(ct: Volume) -> Found:
+    """``score`` 0..1 and ``level`` the way the pipeline would have given them; a refused input scores 0."""
+    try:
+        check_ct(ct)
+        check_contrast(ct)
+        results = run(Examinations(ct), upto="segment")
+    except CardiacFusionError as error:
+        return {"score": 0.0, "level": Level.UNUSABLE.name.lower(), "refused": str(error)}
+    assert results.ct_walls is not None and results.reorientation is not None
+    found = judge(ct, results.ct_walls.labels, results.ct_walls.pose, results.reorientation)
+    level = max(results.quality.level, found.quality.level)
+    return {"score": found.score, "level": level.name.lower(), "measures": dict(found.measures)}
+
+
+def one_input(kind: str, seed: int) -> Found:
+    """Make the input of ``kind`` from the twin of ``seed`` and look at it."""
+    torch.set_num_threads(max(1, int(os.environ.get("CARDIACFUSION_THREADS", "1"))))
+    start = time.perf_counter()
+    drawn = draw_twin(seed)
+    name = int(hashlib.sha256(kind.encode()).hexdigest()[:8], 16)
+    maker = good if kind == GOOD else CORRUPTIONS[kind]
+    ct = maker(drawn, np.random.default_rng((seed, name)))
+    return {"kind": kind, "seed": seed, **look(ct), "seconds": time.perf_counter() - start}
+
+
+def inputs(cases: int, seed: int) -> list[tuple[str, int]]:
+    """``cases`` good twins and as many spoilt inputs, all kinds in turn."""
+    kinds = list(CORRUPTIONS)
+    spoilt = [(kinds[k % len(kinds)], seed + OTHER_HEARTS + k) for k in range(cases)]
+    return [(GOOD, seed + k) for k in range(cases)] + spoilt
+
+
+def quality_figures(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """AUROC of the score, how often a heartless or spoilt input was called good, and the same for every kind."""
+    sound = np.array([f["score"] for f in found if f["kind"] == GOOD])
+    spoilt = np.array([f["score"] for f in found if f["kind"] != GOOD])
+    figures: dict[str, Any] = {}
+    if sound.size and spoilt.size:
+        u = stats.mannwhitneyu(sound, spoilt).statistic
+        figures["auroc"] = {"mean": float(u / (sound.size * spoilt.size)), "n": int(sound.size + spoilt.size)}
+    for kind in dict.fromkeys(f["kind"] for f in found):
+        of_kind = [f for f in found if f["kind"] == kind]
+        levels = [f["level"] for f in of_kind]
+        figures[f"{kind}_called_good"] = {"mean": levels.count("good") / len(levels), "n": len(levels)}
+        figures[f"{kind}_stopped"] = {"mean": levels.count("unusable") / len(levels), "n": len(levels)}
+        figures[f"{kind}_score"] = {"mean": float(np.mean([f["score"] for f in of_kind])), "n": len(levels)}
+    heartless = [f["level"] == "good" for f in found if f["kind"] in HEARTLESS]
+    if heartless:
+        figures["heartless_called_good"] = {"mean": float(np.mean(heartless)), "n": len(heartless)}
+    return figures
+
+
+def evaluate_quality(
+    cases: int, seed: int, json_file: Path | None, workers: int = 2, cache: Path | None = None
+) -> Iterator[str]:
+    """``cases`` good twins and as many spoilt inputs (2.5 mm voxels); lines for the reader, figures as JSON.
+
+    Goes on after an interruption like :func:`run.evaluate`.
+    """
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = cache or (json_file.with_suffix(".cases") if json_file is not None else Path(scratch))
+        folder.mkdir(parents=True, exist_ok=True)
+        key = fingerprint(SPACING_MM)
+        found = {}
+        for job in inputs(cases, seed):
+            known = _read(folder / f"{job[0]}{job[1]}.json", key)
+            if known is not None:
+                found[job] = known
+        todo = [job for job in inputs(cases, seed) if job not in found]
+        for one in _computed(todo, workers):
+            job = (one["kind"], one["seed"])
+            found[job] = one
+            (folder / f"{job[0]}{job[1]}.json").write_text(json.dumps({"key": key, "case": one}), encoding="utf-8")
+            yield f"[{len(found)}/{2 * cases}] {one['kind']} {one['seed']}: {one['level']} {one['score']:.3f}"
+    ordered = [found[job] for job in inputs(cases, seed)]
+    figures = quality_figures(ordered)
+    document = {
+        "what": "digital twins (synthetic hearts) and inputs spoilt on purpose",
+        "version": __version__,
+        "seed": seed,
+        "cases": cases,
+        "ct_spacing_mm": SPACING_MM,
+        "wall_seconds": time.perf_counter() - started,
+        "quality": figures,
+        "each": [{k: v for k, v in one.items() if k != "measures"} for one in ordered],
+    }
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    for name, value in figures.items():
+        yield f"  quality {name:<32} {value['mean']:.3f} (n {value['n']})"
+
+
+def _read(path: Path, key: str) -> Found | None:
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return stored["case"] if stored.get("key") == key else None
+
+
+def _computed(todo: list[tuple[str, int]], workers: int) -> Iterator[Found]:
+    if workers <= 1 or len(todo) < 2:
+        for job in todo:
+            yield one_input(*job)
+        return
+    with ProcessPoolExecutor(min(workers, len(todo)), multiprocessing.get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(one_input, *job) for job in todo]):
+            yield future.result()
