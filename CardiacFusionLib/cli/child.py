@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 PARENT = "CARDIACFUSION_PARENT_PID"  # environment variable: number of the process to outlive never
 _LOOK_EVERY_S = 1.0
@@ -29,7 +30,10 @@ def alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    try:  # a process that has ended but was not fetched by its own parent is still listed
+        return not Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].startswith(" Z")
+    except OSError:  # no /proc on this system
+        return True
 
 
 def _own_group() -> None:
