@@ -49,7 +49,10 @@ def requantified(study: Perfusion, walls: CmrWalls, levels: NDArray[np.float64] 
     found = outline(series, walls, aif, noise_of(series, study.motion), levels)
     if study.segment_labels is not None and np.array_equal(found.labels, study.segment_labels):
         return replace(study, walls=walls)
-    prior = study_prior(found.slices, aif, first_pass_end(aif), found.relative)
+    if study.prior is not None:
+        prior = Prior(*study.prior)
+    else:
+        prior = study_prior(found.slices, aif, first_pass_end(aif), found.relative)
     maps = {name: np.where(wall_of(walls), values, np.nan) for name, values in study.maps.maps.items()}
     added = wall_of(walls) & ~wall_of(study.walls)
     for s, part in enumerate(found.slices):

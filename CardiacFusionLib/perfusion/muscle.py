@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from CardiacFusionLib.spatial.series import SlicePose
 
 # brightness as a share of the muscle's own at that place; fat has 2-3, blood 0.6-0.75, lung and air below 0.3
-MUSCLE_RANGE = (0.55, 1.2)
+MUSCLE_RANGE = (0.55, 1.1)
 NOISE_MARGIN = 2.5  # standard errors of a pixel's baseline by which the range is widened
-REFERENCE_DEPTH = (0.2, 0.65)  # the coil is read here: neither blood nor, if the contour is too wide, fat
+REFERENCE_DEPTH = (0.15, 0.45)  # the coil is read here: little blood and, even if the contour is too wide, no fat
 MIN_REFERENCE_PIXELS = 30
 _ROUNDS = 15
 Floats = NDArray[np.float64]

@@ -94,6 +94,7 @@ def quantify(
         curves=result.curves,
         motion=motion,
         segment_labels=outlined.labels,
+        prior=(prior.log_volume, prior.shape, prior.delay_s),
     )
 
 
