@@ -74,11 +74,11 @@ class FolderChambers(ct_chambers.CtChambers):
         super().__init__()
         self.data = data
 
-    def draw(self, seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    def draw(self, seed: int) -> ct_chambers.DrawnHeart:
         """See :class:`ct_chambers.CtLabelTask`."""
         image, labels = read_pair(self.data.pick(seed), CT)
         grid = _about_heart(labels, ct_chambers.CUBE, ct_chambers.SPACING_MM, np.random.default_rng((seed, 8)))
-        return np.asarray(coarse_image(image, grid).array, np.float32), _labels_on(labels, grid)
+        return ct_chambers.DrawnHeart(np.asarray(coarse_image(image, grid).array, np.float32), _labels_on(labels, grid))
 
     def facts(self) -> dict[str, Any]:
         """For the manifest."""
@@ -92,7 +92,7 @@ class FolderCtWalls(ct_walls.CtWallsTask):
         super().__init__()
         self.data = data
 
-    def draw(self, seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    def draw(self, seed: int) -> ct_chambers.DrawnHeart:
         """See :class:`ct_chambers.CtLabelTask`."""
         image, labels = read_pair(self.data.pick(seed), CT)
         rng = np.random.default_rng((seed, 8))
@@ -100,7 +100,9 @@ class FolderCtWalls(ct_walls.CtWallsTask):
         error[:3, :3] = Rotation.from_rotvec(np.deg2rad(rng.normal(0, POSE_ERROR_DEG, 3))).as_matrix()
         error[:3, 3] = rng.normal(0, POSE_ERROR_MM, 3)
         grid = heart_grid(HeartPose(error @ _pose_of(labels).lps_to_heart), (ct_walls.CUBE,) * 3, ct_walls.SPACING_MM)
-        return np.asarray(coarse_image(image, grid).array, np.float32), _labels_on(labels, grid)
+        kept = _labels_on(labels, grid)
+        hu = np.asarray(coarse_image(image, grid).array, np.float32)
+        return ct_chambers.DrawnHeart(hu, kept, ct_walls.marred_prior(kept, rng))
 
     def facts(self) -> dict[str, Any]:
         """For the manifest."""
