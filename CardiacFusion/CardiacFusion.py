@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -34,7 +33,6 @@ _ROOT = Path(__file__).resolve().parents[1]
 if (_ROOT / "CardiacFusionLib" / "__init__.py").is_file() and str(_ROOT) not in sys.path:
     sys.path.insert(0, str(_ROOT))
 
-from CardiacFusionLib.spatial.errors import CardiacFusionError  # noqa: E402
 from CardiacFusionPanel import packages, prepare, sample_data  # noqa: E402
 from CardiacFusionPanel.ending import Ending  # noqa: E402
 from CardiacFusionPanel.parameters import CardiacFusionParameters  # noqa: E402
@@ -42,6 +40,8 @@ from CardiacFusionPanel.run import Run  # noqa: E402
 from CardiacFusionPanel.sections import Sections  # noqa: E402
 from CardiacFusionPanel.selftest import SelfTest  # noqa: E402
 from CardiacFusionPanel.signals import Signal  # noqa: E402
+
+from CardiacFusionLib.spatial.errors import CardiacFusionError  # noqa: E402
 
 SECTIONS = ("Inputs", "Run", "Review", "Correct", "Quality", "Export", "Advanced")  # .ui files, from top to bottom
 
@@ -56,13 +56,14 @@ class CardiacFusion(ScriptedLoadableModule):
         self.parent.dependencies = []
         self.parent.contributors = ["The CardiacFusion contributors"]
         self.parent.helpText = _(
-            "CT coronary angiography and stress perfusion MR of one heart in one picture: narrowings, blood flow of the "
-            "muscle behind them, and every automatic step open to correction. Research tool, not for clinical use. "
+            "CT coronary angiography and stress perfusion MR of one heart in one picture: narrowings, blood flow of "
+            "the muscle behind them, and every automatic step open to correction. Research tool, not for clinical use. "
             'See the <a href="https://github.com/CardiacFusion/SlicerCardiacFusion/blob/main/Docs/tutorial.md">tutorial</a>.'
         )
         self.parent.acknowledgementText = _(
-            "After the design of Jiang, Ng, Sin and Cao (Medical Physics 2026, doi 10.1002/mp.70420); an implementation "
-            "of the published design, not a replication. The networks were trained on synthetic hearts only."
+            "After the design of Jiang, Ng, Sin and Cao (Medical Physics 2026, doi 10.1002/mp.70420); an "
+            "implementation of the published design, not a replication. The networks were trained on synthetic "
+            "hearts only."
         )
         slicer.app.connect("startupCompleted()", self.registerSamples)
 
@@ -344,7 +345,9 @@ class CardiacFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _disconnect(self) -> None:
         if self._parameters is not None:
             self._parameters.disconnectGui(self._guiTag)
-            self.removeObserver(self._parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self.sections.onParameters)
+            self.removeObserver(
+                self._parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self.sections.onParameters
+            )
         self._parameters = None
 
 

@@ -21,7 +21,7 @@ class Ending:
 
 
 def ending_of(code: int, crashed: bool, errors: Sequence[str], cancelled: bool) -> Ending:
-    """The ending of a child: exit code, whether it crashed, the lines of its standard error, and whether it was told to stop."""
+    """The ending of a child: exit code, crashed or not, lines of standard error, whether it was told to stop."""
     if cancelled:
         return Ending(False, True, "The run was cancelled. The scene is as it was before, and nothing was written.")
     if not crashed and code == DONE:

@@ -1,4 +1,4 @@
-"""What a run needs on disk and how it is started: command, environment, scratch folder, cleaning up. No Qt, no Slicer."""
+"""What a run needs on disk and how it is started: command, environment, scratch folder, cleaning up. No Qt."""
 
 from __future__ import annotations
 
@@ -61,7 +61,12 @@ class Job:
         """Variables to set in the child on top of Slicer's own."""
         path = os.pathsep.join(filter(None, [str(library_root()), os.environ.get("PYTHONPATH", "")]))
         # Slicer's ITK plugins need the scene and complain in every other process
-        quiet = {"ITK_AUTOLOAD_PATH": "", "SITK_AUTOLOAD_PATH": "", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+        quiet = {
+            "ITK_AUTOLOAD_PATH": "",
+            "SITK_AUTOLOAD_PATH": "",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONIOENCODING": "utf-8",
+        }
         places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(self.scratch))
         return {"PYTHONPATH": path, PARENT: str(os.getpid()), **quiet, **places, **self.environment}
 

@@ -70,7 +70,9 @@ def ensure(viewing: bool = False) -> None:
         return
     names = ", ".join(_requirement(line).name for line in absent)
     if slicer.app.testingEnabled():
-        raise PackagesError(f"These Python packages are missing: {names}. Installation is off while Slicer tests itself.")
+        raise PackagesError(
+            f"These Python packages are missing: {names}. Installation is off while Slicer tests itself."
+        )
     torch = [line for line in absent if _requirement(line).name == TORCH]
     if torch and _torch_by_extension(str(_requirement(torch[0]).specifier)):
         absent = [line for line in absent if line not in torch]
@@ -95,8 +97,8 @@ def torch_note() -> str | None:
     if "+cpu" not in version:
         return None
     return (
-        f"This computer has an NVIDIA graphics card, but the installed torch ({version}) cannot use it, so the processor "
-        "computes and a run takes longer. For the card: uninstall torch in the module 'PyTorch Utils' (PyTorch "
+        f"This computer has an NVIDIA graphics card, but the installed torch ({version}) cannot use it, so the "
+        "processor computes and a run takes longer. For the card: uninstall torch in 'PyTorch Utils' (PyTorch "
         "extension), install it there again, and restart Slicer."
     )
 
@@ -150,6 +152,6 @@ def _install(wanted: list[str], pins: Path) -> None:
         ) from error
     except subprocess.CalledProcessError as error:
         raise PackagesError(
-            f"pip could not install {names} (code {error.returncode}); is there a connection, and room on the disk? The "
-            "Python console has pip's own words."
+            f"pip could not install {names} (code {error.returncode}); is there a connection, and room on the disk? "
+            "The Python console has pip's own words."
         ) from error

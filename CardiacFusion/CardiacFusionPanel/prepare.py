@@ -148,7 +148,9 @@ def environment(parameters: Any) -> dict[str, str]:
 
 def twin_job(folder: Path, seed: int = TWIN_SEED) -> tuple[Job, list[tuple[str, float, str]]]:
     """A synthetic heart with both examinations, made on the spot."""
-    job = Job(["twin", "--seed", str(seed), "--kind", "one-vessel", "--spacing", "1.0", "--out", str(folder)], folder, {})
+    job = Job(
+        ["twin", "--seed", str(seed), "--kind", "one-vessel", "--spacing", "1.0", "--out", str(folder)], folder, {}
+    )
     job.parents = make_parents(folder)
     return job, [("twin", _TWIN_SECONDS, _("Making a synthetic heart (no patient)"))]
 

@@ -115,6 +115,6 @@ class Progress:
 
 def clock_words(seconds: float) -> str:
     """Seconds as m:ss, or h:mm:ss."""
-    whole = int(round(seconds))
+    whole = round(seconds)
     hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

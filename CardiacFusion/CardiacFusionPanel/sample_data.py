@@ -36,7 +36,7 @@ def register(icons: Path) -> None:
         fileNames="CardiacFusion-CTA.nii.gz",
         nodeNames=CT_NAME,
         checksums=f"SHA256:{CT_SHA256}",
-        thumbnailFileName=str(icons / "SampleCTA.png"),
+        thumbnailFileName=str(icons / "CardiacFusion.png"),
     )
     logic.registerCustomSampleDataSource(
         category=CATEGORY,

@@ -73,7 +73,13 @@ class ReviewSection:
     @staticmethod
     def _stenosis_row(row: Any) -> list[str]:
         calcified = _("calcified") if row.calcified else ""
-        return [row.branch, f"{row.percent:.0f} %", number(row.position_mm, "mm", 0), number(row.length_mm, "mm", 0), calcified]
+        return [
+            row.branch,
+            f"{row.percent:.0f} %",
+            number(row.position_mm, "mm", 0),
+            number(row.length_mm, "mm", 0),
+            calcified,
+        ]
 
     def apply_settings(self) -> None:
         """Bring map, opacity, threshold and borders of the scene to what the panel says; only what changed."""

@@ -74,8 +74,8 @@ class RunSection:
         ui.applyButton.setToolTip(
             reason
             if reason is not None
-            else _("Find the heart's axes, the arteries and the blood flow, and bring them together. Written to {folder}.").format(
-                folder=case_folder(parameters)
-            )
+            else _(
+                "Find the heart's axes, the arteries and the blood flow, and bring them together. Written to {folder}."
+            ).format(folder=case_folder(parameters))
         )
         ui.caseFolderEdit.setPlaceholderText(str(case_folder(parameters)))

@@ -14,7 +14,7 @@ from CardiacFusionPanel.section_run import RunSection
 
 
 class Sections:
-    """``ui`` holds the named widgets, ``logic`` does the work, ``parameters()`` gives the settings (None while hidden)."""
+    """``ui`` holds the named widgets, ``logic`` does the work, ``parameters()`` gives the settings or None."""
 
     def __init__(self, ui: Any, logic: Any, parameters: Callable[[], Any]) -> None:
         self._logic = logic

@@ -17,7 +17,7 @@ MOVE_MM = 4.0
 
 
 class SelfTest:
-    """Mixed into the module's test class, which names the logic class. Every method whose name has 'test' in it is run."""
+    """Mixed into the module's test class, which names the logic class. Every method with 'test' in its name is run."""
 
     logicClass: Any = None
 

@@ -1,4 +1,4 @@
-"""What needs Slicer's window: layouts, placing points, the Segment Editor. Each does nothing where there is no window."""
+"""What needs Slicer's window: layouts, placing points, the Segment Editor. Each does nothing without a window."""
 
 from __future__ import annotations
 

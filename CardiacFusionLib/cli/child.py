@@ -31,7 +31,12 @@ def alive(pid: int) -> bool:
     except PermissionError:
         return True
     try:  # a process that has ended but was not fetched by its own parent is still listed
-        return not Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].startswith(" Z")
+        return (
+            not Path(f"/proc/{pid}/stat")
+            .read_text(encoding="utf-8", errors="replace")
+            .rpartition(")")[2]
+            .startswith(" Z")
+        )
     except OSError:  # no /proc on this system
         return True
 

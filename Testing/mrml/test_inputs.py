@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from scipy.spatial import cKDTree
 
 from CardiacFusionLib.io.read import read_ct, read_perfusion
@@ -71,7 +70,9 @@ def first_pass() -> Series:
     """24 frames of 3 slices, 10 mm apart, each frame recognisable, in another oblique plane."""
     values = np.random.default_rng(4).random((24, 3, 6, 7)).astype(np.float32)
     axes = turned(35, 1) @ OBLIQUE
-    poses = tuple(SlicePose(tuple(np.array([5.0, 6, 7]) + 10 * k * axes[:, 2]), axes, (1.5, 1.7), 10.0) for k in range(3))
+    poses = tuple(
+        SlicePose(tuple(np.array([5.0, 6, 7]) + 10 * k * axes[:, 2]), axes, (1.5, 1.7), 10.0) for k in range(3)
+    )
     return Series(values, poses, np.arange(24) * 0.9)
 
 

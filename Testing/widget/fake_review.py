@@ -72,7 +72,7 @@ class FakeCorrection:
         make = SimpleNamespace
         return (
             make(name="apex", title="Apex", placed=True, moved_mm=3.2, by_reader=True, index=0, node=None),
-            make(name="base", title="Mitral annulus centre", placed=True, moved_mm=0.0, by_reader=False, index=1, node=None),
+            make(name="base", title="Mitral annulus", placed=True, moved_mm=0.0, by_reader=False, index=1, node=None),
         )  # fmt: skip
 
     def __getattr__(self, name: str) -> Any:

@@ -1,8 +1,8 @@
 """PythonQt's ``qt`` and ``ctk``, played by PySide6, for narrow tests of the panel's wiring.
 
-What is imitated is the difference that makes a test lie otherwise: under PythonQt every Qt property is a Python property
-(``label.text`` is text, ``label.text()`` fails), and connectors compare exact classes. Slicer's own widgets are played by
-small ones with the same properties and signals. It shows the wiring, not Slicer's behaviour.
+What is imitated is the difference that makes a test lie otherwise: under PythonQt every Qt property is a Python
+property (``label.text`` is text, ``label.text()`` fails), and connectors compare exact classes. Slicer's own widgets
+are played by small ones with the same properties and signals. It shows the wiring, not Slicer's behaviour.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class _NodeComboBox(QtWidgets.QWidget):
 
 
 class _MRMLWidget(QtWidgets.QWidget):
-    """Plays qMRMLWidget: hands the scene to the choosers that the .ui connects to it (Qt itself cannot, without VTK's type)."""
+    """Plays qMRMLWidget: hands the scene to the choosers that the .ui connects to it."""
 
     receivers: tuple[str, ...] = ()
 
@@ -134,13 +134,13 @@ def _quiet() -> Iterator[None]:
         QtCore.qInstallMessageHandler(before)
 
 
-_WIDGETS = (
-    "QWidget QLabel QPushButton QToolButton QLineEdit QCheckBox QComboBox QSpinBox QDoubleSpinBox QTableWidget "
-    "QPlainTextEdit QProgressBar"
-).split()
+_WIDGETS = [
+    *("QWidget", "QLabel", "QPushButton", "QToolButton", "QLineEdit", "QCheckBox", "QComboBox", "QSpinBox"),
+    *("QDoubleSpinBox", "QTableWidget", "QPlainTextEdit", "QProgressBar"),
+]
 _PLAIN = {
-    QtCore: "QProcess QProcessEnvironment QTimer QEventLoop QFile Qt QObject QCoreApplication".split(),
-    QtWidgets: "QTableWidgetItem QFileDialog QVBoxLayout QMessageBox QApplication QAbstractItemView".split(),
+    QtCore: ["QProcess", "QProcessEnvironment", "QTimer", "QEventLoop", "QFile", "Qt", "QObject"],
+    QtWidgets: ["QTableWidgetItem", "QFileDialog", "QVBoxLayout", "QMessageBox", "QApplication"],
     QtGui: ["QIcon"],
 }
 CTK = {"ctkCollapsibleButton": _Collapsible, "ctkSliderWidget": _Slider}

@@ -1,7 +1,7 @@
 """The parts of Slicer's application that the module touches, over the real scene of slicer-core.
 
 Imitated: the base classes' life cycle, the parameter node wrapper (real ``vtkMRMLScriptedModuleNode``, so that settings
-travel with a saved scene; connectors that compare exact classes as Slicer's do), translation, packaging, the application.
+travel with a saved scene; connectors that compare exact classes as Slicer's do), the application.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The panel's forms (.ui) and its code belong together, and the module keeps to its own rules. Needs neither Qt nor Slicer."""
+"""The panel's forms (.ui) and its code belong together, and the module keeps to its rules. Needs no Qt."""
 
 from __future__ import annotations
 

@@ -60,7 +60,10 @@ def test_a_missing_torch_is_asked_for_at_run_not_before(lacking: Any, monkeypatc
     desk.slicer.app.testing = True
     for name in ("ct.nii.gz", "stress.nii.gz"):
         (desk.folder / name).write_bytes(b"x")
-    desk.parameters.ctFile, desk.parameters.stressFile = str(desk.folder / "ct.nii.gz"), str(desk.folder / "stress.nii.gz")
+    desk.parameters.ctFile, desk.parameters.stressFile = (
+        str(desk.folder / "ct.nii.gz"),
+        str(desk.folder / "stress.nii.gz"),
+    )
     assert desk.ui.applyButton.enabled
     desk.ui.applyButton.click()
     assert "torch" in desk.last() and "missing" in desk.last() and not desk.logic.running

@@ -67,7 +67,9 @@ def test_altered_weights_are_found_by_the_check_of_this_computer(desk: Any, tmp_
     assert "MISSING" in desk.last() and f"weights {record['name']}: altered" in desk.ui.logText.plainText
 
 
-def test_a_broken_torch_is_named(desk: Any, examinations: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_torch_is_named(
+    desk: Any, examinations: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shadow = tmp_path / "shadow"
     shadow.mkdir()
     (shadow / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\")\n")

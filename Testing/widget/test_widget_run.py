@@ -1,4 +1,4 @@
-"""Run and Cancel: whatever happens to the child, the panel says a sentence, the scene is whole, and the next run works."""
+"""Run and Cancel: whatever happens to the child, the panel says a sentence and the next run works."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ import pytest
 from fake_review import FakeReview
 
 SAY_PID = "import os, sys, json, time\nos.setsid()\nprint(json.dumps({'pid': os.getpid()}), flush=True)\n"
-TELL = "def tell(stage, fraction):\n    print(json.dumps({'stage': stage, 'fraction': fraction, 'message': stage}), flush=True)\n"
+TELL = (
+    "def tell(stage, fraction):\n"
+    "    print(json.dumps({'stage': stage, 'fraction': fraction, 'message': stage}), flush=True)\n"
+)
 MAKE_CASE = (
     "import pathlib\nout = pathlib.Path(sys.argv[sys.argv.index('--out') + 1])\n"
     "out.mkdir()\n(out / 'case.json').write_text('{}')\n"
@@ -179,7 +182,9 @@ def test_a_child_without_words_is_explained_too(desk: Any, play: Any, review: Fa
     assert "code 3" in desk.last() and "log" in desk.last()
 
 
-def test_a_program_that_cannot_be_started_is_explained(desk: Any, play: Any, review: FakeReview, monkeypatch: Any) -> None:
+def test_a_program_that_cannot_be_started_is_explained(
+    desk: Any, play: Any, review: FakeReview, monkeypatch: Any
+) -> None:
     play(MAKE_CASE)
     with monkeypatch.context() as patch:
         patch.setattr(desk.panel("job").Job, "program", property(lambda self: "/no/such/python"))
@@ -274,7 +279,8 @@ def test_advanced_settings_reach_the_child(desk: Any, play: Any, review: FakeRev
     parameters = desk.parameters
     parameters.weightsFolder, parameters.threads, parameters.pictures = str(weights), 2, False
     desk.ui.deviceBox.currentIndex = 1
-    show = "print(json.dumps({k: os.environ.get(k) for k in ('CARDIACFUSION_MODELS', 'CUDA_VISIBLE_DEVICES', 'TMPDIR')}))\n"
+    names = ("CARDIACFUSION_MODELS", "CUDA_VISIBLE_DEVICES", "TMPDIR")
+    show = f"print(json.dumps({{k: os.environ.get(k) for k in {names}}}))\n"
     play(show + "print(' '.join(sys.argv[1:]))\n" + MAKE_CASE)
     press_run(desk)
     desk.wait()
