@@ -93,7 +93,8 @@ class FolderData:
             mine = [p for p in usable if p.patient == patient]
             return mine[(seed - VALIDATION_SEED) // len(patients) % len(mine)]
         rng = np.random.default_rng((seed, 31))
-        mine = [p for p in usable if p.patient == patients[int(rng.integers(len(patients)))]]
+        patient = patients[int(rng.integers(len(patients)))]
+        mine = [p for p in usable if p.patient == patient]
         return mine[int(rng.integers(len(mine)))]
 
     def check(self) -> str:
@@ -119,7 +120,9 @@ def _labels_of(pair: Pair, count: int) -> Volume:
 
 
 def _same_place(pair: Pair, image: Volume, labels: Volume) -> None:
-    off = np.abs(image.index_to_lps - labels.index_to_lps).max()
+    last = np.array([*(n - 1 for n in image.size), 1.0])
+    corners = np.stack([[0.0, 0.0, 0.0, 1.0], last, last * [1, 0, 1, 1]])
+    off = np.abs(corners @ (image.index_to_lps - labels.index_to_lps).T).max()
     if image.array.shape != labels.array.shape or off > SAME_PLACE_MM:
         raise BadInputError(
             f"{pair.patient}/{pair.labels.name} lies on another grid than {pair.image.name}; resample it to the image."

@@ -24,7 +24,7 @@ from CardiacFusionLib.spatial.sections import MEAN_LONG_AXIS_LPS
 from CardiacFusionLib.spatial.volume import Volume
 
 STAGE = "segment"
-STEP = 2  # every so many voxels of the 1 mm labels are measured
+MEASURED_MM = 2.0  # finer labels are measured on every so many voxels
 # Adult ranges widened to dilated, hypertrophic and contracted hearts (Kawel-Boehm 2020, JCMR 22:87); HU ranges leave
 # room for tube voltages of 70-140 kV. What each range means is said to the user where it is broken.
 RANGES: Mapping[str, tuple[Range, str]] = {
@@ -98,8 +98,9 @@ def agreement(pose: HeartPose, reorientation: Reorientation) -> dict[str, float]
 
 def wall_measures(ct: Volume, labels: Volume) -> dict[str, float]:
     """All measures of the labelled ventricle and of the CT under it. NaN where there is nothing to measure."""
-    array = labels.array[::STEP, ::STEP, ::STEP]
-    spacing = float(labels.spacing_mm[0] * STEP)
+    step = max(1, round(MEASURED_MM / labels.spacing_mm[0]))
+    array = labels.array[::step, ::step, ::step]
+    spacing = float(labels.spacing_mm[0] * step)
     grid = Volume(array, (spacing,) * 3, labels.origin_mm, labels.direction)
     image = coarse_image(ct, grid).array
     unit_ml = spacing**3 / 1000
@@ -160,7 +161,8 @@ def _picture(
     muscle = image[core] if core.sum() > 50 else image[wall]
     contrast = float(np.median(blood) - np.median(muscle))
     scale = max(abs(contrast), 30.0)
-    edge = image[cavity & (inside <= 2.1)].mean() - image[wall & (outside <= 2.1)].mean()
+    next_to = 1.05 * spacing
+    edge = image[cavity & (inside <= next_to)].mean() - image[wall & (outside <= next_to)].mean()
     shell = (beyond > 3) & (beyond < 12) & (array == Label.BACKGROUND) & (image > AIR_HU + 50)
     seen = image[shell]
     return {
