@@ -140,7 +140,8 @@ class CardiacFusionLogic(ScriptedLoadableModuleLogic):
                 return
             packages.ensure()
             job, plan = prepare.fuse_job(parameters)
-            self._start(job, plan, lambda: self.openCase(job.out))
+            walls, marks = parameters.ownWalls, parameters.cmrLandmarks
+            self._start(job, plan, lambda: self._fused(job.out, walls, marks))
 
     def makeTwin(self, folder: Path | None = None) -> None:
         """Make a synthetic heart and choose it as input."""
@@ -197,8 +198,8 @@ class CardiacFusionLogic(ScriptedLoadableModuleLogic):
 
     # cases
 
-    def openCase(self, folder: Path) -> None:
-        """Put a finished case folder into the scene, all at once."""
+    def openCase(self, folder: Path) -> Any:
+        """Put a finished case folder into the scene, all at once; the case, or None where that failed."""
         with self.telling():
             packages.ensure(viewing=True)
             case = self.review.load_case(Path(folder), slicer.mrmlScene)
@@ -206,6 +207,19 @@ class CardiacFusionLogic(ScriptedLoadableModuleLogic):
             note = packages.torch_note()
             done = _("The case is in the scene. Research tool, not for clinical use.")
             self.said.emit(f"{done} {note}" if note else done, True)
+            return case
+        return None
+
+    def _fused(self, folder: Path, walls: Any, marks: Any) -> None:
+        """The case of a run, with what the reader brought along in the place of the automatic results."""
+        if self.openCase(folder) is None:
+            return
+        with self.telling():
+            from CardiacFusionLib.pipeline import own_marks
+
+            for node, take in ((walls, own_marks.take_outline), (marks, own_marks.take_centres)):
+                if node is not None and node.GetScene() is slicer.mrmlScene:
+                    take(self.correction, node)
 
     def cases(self) -> tuple[Any, ...]:
         """The cases in the scene; none where the packages that can read them are not there."""

@@ -47,6 +47,11 @@ def what_is_missing(parameters: Any) -> str | None:
     reason = inputs.why_not_segmentation(parameters.ownWalls)
     if reason is not None:
         return reason
+    marks = parameters.cmrLandmarks
+    if marks is not None and marks.GetNumberOfDefinedControlPoints() == 0:
+        return _("The point list '{name}' has no point; mark the LV centre in the MR slices, or choose none.").format(
+            name=marks.GetName()
+        )
     if parameters.weightsFolder.strip() and not (Path(parameters.weightsFolder.strip()) / "manifest.json").is_file():
         return _("The folder of weights (Advanced) holds no manifest.json; choose another or clear the line.")
     return too_little_room(case_folder(parameters))
