@@ -8,7 +8,7 @@ SEED ?= 7
 SYSTEM_PACKAGES := $(shell grep -v '^\#' Resources/system-packages.txt)
 export CARDIACFUSION_DATA ?= $(abspath ../shared/data)
 
-.PHONY: demo test test-fast lint types check system bench clean
+.PHONY: demo test test-fast lint types check system bench clean evaluation
 
 demo: $(VENV)/.ready system
 	$(BIN)/cardiacfusion doctor
@@ -52,7 +52,25 @@ system:
 	  else echo "No pictures without these packages. Run: sudo apt-get install" $$missing; fi; fi
 
 bench: $(VENV)/.ready
+	$(BIN)/python Testing/bench/speed.py --json build/speed.json
 	$(BIN)/cardiacfusion evaluate all --cases 4 --seed 1000 --json build/evaluation.json
+
+# Every figure of Docs/accuracy.md. Each line goes on where it was interrupted (finished hearts lie in build/evaluation);
+# fewer hearts: make evaluation STAGE_CASES=40 WHOLE_CASES=8 QUALITY_CASES=40
+STAGE_CASES ?= 200
+PEER_CASES ?= 40
+WHOLE_CASES ?= 40
+QUALITY_CASES ?= 200
+FIGURES = Testing/reference/evaluation
+evaluation: $(VENV)/.ready
+	$(BIN)/cardiacfusion --threads 1 evaluate reorientation,ct_walls,cmr_walls,aif,landmarks,registration --spacing 1.5 \
+	  --cases $(STAGE_CASES) --peers $(PEER_CASES) --seed 2000 --cache build/evaluation/stages --json $(FIGURES)/stages.json
+	$(BIN)/cardiacfusion --threads 1 evaluate perfusion,coronaries,fusion --cases $(WHOLE_CASES) --seed 2000 \
+	  --cache build/evaluation/whole_way --json $(FIGURES)/whole_way.json
+	$(BIN)/cardiacfusion --threads 1 evaluate quality --cases $(QUALITY_CASES) --seed 2000 \
+	  --cache build/evaluation/quality --json $(FIGURES)/quality.json
+	$(BIN)/cardiacfusion evaluate real --json $(FIGURES)/real.json
+	$(BIN)/cardiacfusion evaluate report --json $(FIGURES) --out Docs/accuracy.md
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -41,13 +41,14 @@ RANGES: Mapping[str, tuple[Range, str]] = {
     "blood_spread": (Range(0, 0.45, 0.15), "its blood is uneven ({:.0%} of the contrast)"),
     "wall_hu": (Range(20, 260, 40), "its muscle measures {:.0f} HU"),
     "wall_spread": (Range(0, 0.5, 0.15), "its muscle is uneven ({:.0%} of the contrast)"),
-    "sharpness": (Range(0.28, 1.5, 0.05), "its border is blurred ({:.0%} of the contrast within 2 mm)"),
+    "sharpness": (Range(0.30, 1.5, 0.025), "its border is blurred ({:.0%} of the contrast within 2 mm)"),
     "soft_outside": (Range(0.25, 1, 0.1), "only {:.0%} of its surroundings are fat or lung"),
-    "cut_share": (Range(0, 0.01, 0.02), "{:.0%} of it lie outside the picture"),
+    "cut_share": (Range(0, 0.01, 0.012), "{:.0%} of it lie outside the picture"),
     "axis_disagreement_deg": (Range(0, 9, 5), "two readings of its axis differ by {:.0f} degrees"),
     "roll_disagreement_deg": (Range(0, 14, 8), "two readings of its roll differ by {:.0f} degrees"),
     "shift_disagreement_mm": (Range(0, 9, 5), "two readings of its place differ by {:.0f} mm"),
     "unusual_axis_deg": (Range(0, 50, 15), "its axis lies {:.0f} degrees from the usual one"),
+    "doubts": (Range(0, 0, 1.5), "{:.0f} checks of its pose were in doubt"),
 }
 DOUBTFUL, UNUSABLE = 0.5, 0.02  # scores below which a result is doubtful, and below which nothing can rest on it
 
@@ -84,11 +85,14 @@ def verdict(measures: Mapping[str, float]) -> Plausibility:
 
 
 def agreement(pose: HeartPose, reorientation: Reorientation) -> dict[str, float]:
-    """How far the ways of finding the pose are apart (labels alone, pose network, wall), and from the usual lie."""
+    """How far the ways of finding the pose (labels alone, pose network, wall) are apart, and the axis from the usual
+    lie; and how many of the reorientation's own checks were in doubt."""
     others = [reorientation.geometric_pose, reorientation.pose]
     origin = pose.to_lps(np.zeros(3))
     cosine = float(pose.long_axis_lps @ MEAN_LONG_AXIS_LPS / np.linalg.norm(MEAN_LONG_AXIS_LPS))
+    doubts = sum(flag.level >= Level.DOUBTFUL for flag in reorientation.quality.flags)
     return {
+        "doubts": float(doubts),
         "axis_disagreement_deg": max(axis_angle_deg(pose, other) for other in others),
         "roll_disagreement_deg": max(abs(roll_angle_deg(pose, other)) for other in others),
         "shift_disagreement_mm": max(float(np.linalg.norm(origin - o.to_lps(np.zeros(3)))) for o in others),
