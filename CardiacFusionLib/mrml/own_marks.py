@@ -94,13 +94,11 @@ def centres_of(node: Any, poses: Sequence[SlicePose]) -> dict[int, NDArray[np.fl
         number = int(np.argmin(away)) + 1
         if away[number - 1] > OFF_SLICE_MM:
             raise BadInputError(
-                f"Point {index + 1} of '{node.GetName()}' lies {away[number - 1]:.0f} mm from the nearest stress slice; "
+                f"Point {index + 1} of '{node.GetName()}' lies {min(away):.0f} mm from the nearest stress slice; "
                 "mark the LV centre in the slices of the stress series."
             )
         if number in found:
-            raise BadInputError(
-                f"'{node.GetName()}' has two points in slice {number}; mark one LV centre a slice."
-            )
+            raise BadInputError(f"'{node.GetName()}' has two points in slice {number}; mark one LV centre a slice.")
         found[number] = point
     return found
 
