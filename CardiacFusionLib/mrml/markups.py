@@ -29,6 +29,50 @@ def add_points(scene: Any, points: Mapping[str, NDArray[np.float64]], name: str)
     return node
 
 
+def set_points(node: Any, points: Mapping[str, NDArray[np.float64]]) -> None:
+    """Make a point list hold exactly these points (label -> LPS mm); equal lists are left alone."""
+    ras = {label: points_ras(np.asarray(point, float)) for label, point in points.items()}
+    count = node.GetNumberOfControlPoints()
+    same = count == len(ras) and all(node.GetNthControlPointLabel(i) == label for i, label in enumerate(ras))
+    was = node.StartModify()
+    if not same:
+        node.RemoveAllControlPoints()
+        for label, point in ras.items():
+            node.AddControlPoint(*point.tolist(), label)
+    else:
+        for index, point in enumerate(ras.values()):
+            if np.abs(np.array(node.GetNthControlPointPosition(index)) - point).max() > 1e-6:
+                node.SetNthControlPointPosition(index, *point.tolist())
+    node.EndModify(was)
+
+
+def set_landmarks(node: Any, landmarks: Mapping[str, NDArray[np.float64]]) -> None:
+    """Put the landmarks (library name -> LPS mm) at their places; points are found by their description."""
+    was = node.StartModify()
+    held = {node.GetNthControlPointDescription(i): i for i in range(node.GetNumberOfControlPoints())}
+    for name, point in landmarks.items():
+        target = points_ras(np.asarray(point, float))
+        if name not in held:
+            index = node.AddControlPoint(*target.tolist(), LANDMARK_TITLES.get(name, name))
+            node.SetNthControlPointDescription(index, name)
+        elif np.abs(np.array(node.GetNthControlPointPosition(held[name])) - target).max() > 1e-6 or (
+            node.GetNthControlPointPositionStatus(held[name]) != node.PositionDefined
+        ):
+            node.SetNthControlPointPosition(held[name], *target.tolist())
+    node.EndModify(was)
+
+
+def add_slice_centre(scene: Any, point: NDArray[np.float64], number: int) -> Any:
+    """The LV centre of a CMR slice (CMR LPS mm): a small cross that can be dragged."""
+    node = add_landmarks(scene, {f"lv_centre_{number}": point}, f"LV centre, slice {number}")
+    node.SetNthControlPointLabel(0, f"LV {number}")
+    display = node.GetDisplayNode()
+    display.SetSelectedColor(0.95, 0.75, 0.25)
+    display.SetGlyphTypeFromString("Cross2D")
+    display.SetVisibility3D(False)
+    return node
+
+
 def add_landmarks(scene: Any, landmarks: Mapping[str, NDArray[np.float64]], name: str) -> Any:
     """The pose's landmarks; each point's description keeps the library's name, its label is for readers."""
     titled = {LANDMARK_TITLES.get(key, key): value for key, value in landmarks.items()}
@@ -56,9 +100,7 @@ def add_stenoses(scene: Any, stenoses: Sequence[Stenosis], name: str, *, labelle
     """Markers at the narrowest places, with branch and per cent; without labels they are smaller and paler."""
     node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
     node.CreateDefaultDisplayNodes()
-    for stenosis in stenoses:
-        label = f"{stenosis.branch} {stenosis.diameter_percent:.0f} %"
-        node.AddControlPoint(*points_ras(stenosis.point_mm).tolist(), label)
+    set_stenoses(node, stenoses)
     node.SetLocked(True)
     display = node.GetDisplayNode()
     display.SetGlyphTypeFromString("Sphere3D")
@@ -73,6 +115,16 @@ def add_stenoses(scene: Any, stenoses: Sequence[Stenosis], name: str, *, labelle
     return node
 
 
+def set_stenoses(node: Any, stenoses: Sequence[Stenosis]) -> None:
+    """Make a list of markers hold exactly these narrowings."""
+    was = node.StartModify()
+    node.RemoveAllControlPoints()
+    for stenosis in stenoses:
+        label = f"{stenosis.branch} {stenosis.diameter_percent:.0f} %"
+        node.AddControlPoint(*points_ras(stenosis.point_mm).tolist(), label)
+    node.EndModify(was)
+
+
 def thinned(branch: Branch, step_mm: float = CURVE_STEP_MM) -> NDArray[np.float64]:
     """Points (n, 3) of a branch about ``step_mm`` apart, both ends kept."""
     count = max(2, round(branch.length_mm / step_mm) + 1)
@@ -80,16 +132,25 @@ def thinned(branch: Branch, step_mm: float = CURVE_STEP_MM) -> NDArray[np.float6
     return np.stack([np.interp(at, branch.arc_mm, branch.points_mm[:, axis]) for axis in range(3)], axis=1)
 
 
+def set_centreline(node: Any, branch: Branch) -> None:
+    """Lay a curve through the thinned points of a branch (LPS)."""
+    wanted = points_ras(thinned(branch))
+    was = node.StartModify()
+    if node.GetNumberOfControlPoints() != len(wanted):
+        node.RemoveAllControlPoints()
+        for point in wanted:
+            node.AddControlPoint(*point.tolist())
+    else:
+        for index, point in enumerate(wanted):
+            node.SetNthControlPointPosition(index, *point.tolist())
+    node.EndModify(was)
+
+
 def add_centreline(scene: Any, branch: Branch, name: str, colour: tuple[float, float, float]) -> Any:
     """A branch (LPS) as a curve through its thinned points."""
-    import vtk
-    from vtk.util import numpy_support
-
     node = scene.AddNewNodeByClass("vtkMRMLMarkupsCurveNode", name)
     node.CreateDefaultDisplayNodes()
-    points = vtk.vtkPoints()
-    points.SetData(numpy_support.numpy_to_vtk(np.ascontiguousarray(points_ras(thinned(branch))), deep=True))
-    node.SetControlPointPositionsWorld(points)
+    set_centreline(node, branch)
     node.SetLocked(True)
     display = node.GetDisplayNode()
     display.SetSelectedColor(*colour)

@@ -67,26 +67,29 @@ def show_values(node: Any, values_name: str, scale: Scale, colour_node: Any) -> 
     display.SetScalarRange(scale.low, scale.high)
 
 
-def add_wall(
-    scene: Any,
-    points_lps_mm: NDArray[np.float64],
-    triangles: NDArray[np.int32],
-    values: Mapping[str, NDArray[np.generic]],
-    shown: str,
-    scale: Scale,
-    colour_node: Any,
-) -> tuple[Any, Any]:
-    """The wall's surface coloured by ``shown``, and a plain one of the part that no slice reaches.
-
-    Colours end where the data end: triangles with a point without data are hidden in the first and drawn in grey in the
-    second model, so that no colour is interpolated between a value and 'no data'.
-    """
+def wall_data(
+    points_lps_mm: NDArray[np.float64], triangles: NDArray[np.int32], values: Mapping[str, NDArray[np.generic]]
+) -> Any:
+    """``vtkPolyData`` of the wall's surface with all its values; NaN as ``NO_DATA``, which the display hides."""
     kept = {}
     for name, array in values.items():
         array = np.asarray(array)
         kept[name] = np.where(np.isfinite(array), array, NO_DATA) if array.dtype.kind == "f" else array
     data = polydata(points_lps_mm, triangles)
     set_values(data, kept)
+    return data
+
+
+def plain_data(points_lps_mm: NDArray[np.float64], triangles: NDArray[np.int32], shown: NDArray[np.generic]) -> Any:
+    """The triangles with a point where ``shown`` has no value: drawn in grey by a second model, so that no colour is
+    interpolated between a value and 'no data'."""
+    without = ~np.isfinite(np.asarray(shown, dtype=float))
+    rest = np.asarray(triangles)[without[np.asarray(triangles)].any(axis=1)]
+    return polydata(points_lps_mm, rest)
+
+
+def add_wall(scene: Any, data: Any, shown: str, scale: Scale, colour_node: Any) -> Any:
+    """The wall's surface (:func:`wall_data`) coloured by ``shown``; colours end where the data end."""
     wall = add_model(scene, data, "LV wall")
     show_values(wall, shown, scale, colour_node)
     display = wall.GetDisplayNode()
@@ -94,13 +97,56 @@ def add_wall(
     display.SetThresholdEnabled(True)
     display.SetSpecular(0.15)
     display.SetVisibility2D(False)
-    without = ~np.isfinite(np.asarray(values[shown], dtype=float))
-    rest = np.asarray(triangles)[without[np.asarray(triangles)].any(axis=1)]
-    plain = add_model(scene, polydata(points_lps_mm, rest), "LV wall without perfusion data")
+    return wall
+
+
+def add_plain_wall(scene: Any, data: Any) -> Any:
+    """The part of the wall without values (:func:`plain_data`)."""
+    plain = add_model(scene, data, "LV wall without perfusion data")
     plain.GetDisplayNode().SetColor(*NO_DATA_RGB)
     plain.GetDisplayNode().SetOpacity(0.85)
     plain.GetDisplayNode().SetVisibility2D(False)
-    return wall, plain
+    return plain
+
+
+def add_borders(scene: Any, data: Any) -> Any:
+    """Sheets between the segments: lines over the slices, not drawn in 3D."""
+    node = add_model(scene, data, "Segment borders")
+    display = node.GetDisplayNode()
+    display.SetColor(1.0, 1.0, 1.0)
+    display.SetVisibility2D(True)
+    display.SetVisibility3D(False)
+    display.SetSliceIntersectionThickness(1)
+    return node
+
+
+def line_data(pieces_lps_mm: NDArray[np.float64]) -> Any:
+    """``vtkPolyData`` in RAS of straight pieces (k, 2, 3)."""
+    import vtk
+    from vtk.util import numpy_support
+
+    data, cells, points = vtk.vtkPolyData(), vtk.vtkCellArray(), vtk.vtkPoints()
+    flat = np.ascontiguousarray(points_ras(pieces_lps_mm.reshape(-1, 3)))
+    points.SetData(numpy_support.numpy_to_vtk(flat, deep=True))
+    offsets = np.arange(0, len(flat) + 1, 2, dtype=np.int64)
+    cells.SetData(
+        numpy_support.numpy_to_vtkIdTypeArray(offsets, deep=True),
+        numpy_support.numpy_to_vtkIdTypeArray(np.arange(len(flat), dtype=np.int64), deep=True),
+    )
+    data.SetPoints(points)
+    data.SetLines(cells)
+    return data
+
+
+def add_lines(scene: Any, data: Any, name: str, rgb: tuple[float, float, float], width: float) -> Any:
+    """Lines in 3D, always at full brightness."""
+    node = add_model(scene, data, name)
+    display = node.GetDisplayNode()
+    display.SetColor(*rgb)
+    display.SetLineWidth(width)
+    display.SetLighting(False)
+    display.SetVisibility2D(False)
+    return node
 
 
 def tube(branch: Branch) -> Any:

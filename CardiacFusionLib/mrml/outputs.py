@@ -16,7 +16,7 @@ from pathlib import Path
 
 from CardiacFusionLib.report.content import CaseContent
 
-VIEW_NAMES = ("short_axis", "long_axis_vertical", "long_axis_horizontal", "surface_3d", "bullseye")
+VIEW_NAMES = ("short_axis", "long_axis_vertical", "long_axis_horizontal", "surface_3d", "bullseye", "curves")
 BACKENDS = ("vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow")
 TIMEOUT_S = 600.0
 _TOO_LONG = "it took longer than"

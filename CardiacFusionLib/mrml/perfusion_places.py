@@ -6,6 +6,8 @@ slice carried onto the CT wall by the registration, and the whole wall filled fr
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -22,6 +24,8 @@ FINE_MM = 0.5  # pixels of the drawn maps: the wall's edge is smooth although co
 THIN_PIXELS = 1.5  # a border pixel further than this from any inner pixel belongs to a thin part and is kept
 BLEND_POINTS = 5
 REACH_MM = 4.0  # a wall pixel further than this from any measured pixel stays without colour
+WALL_MM = 0.6  # voxels of the filled wall
+VALUES_MM = 1.8  # values are blended on this grid and read between its points; the mask stays fine
 
 
 def _height_mm(pose: SlicePose, shape: tuple[int, ...], to_heart: NDArray[np.float64]) -> float:
@@ -83,65 +87,88 @@ def slice_on_wall(
     rows, columns = (round(n * GRID_SPACING_MM / FINE_MM) for n in GRID_SHAPE)
     start = -((np.array(GRID_SHAPE[::-1]) - 1) / 2 * GRID_SPACING_MM)
     first = start - GRID_SPACING_MM / 2 + FINE_MM / 2  # pixel edges of both grids agree
-    x, y = np.meshgrid(first[0] + np.arange(columns) * FINE_MM, first[1] + np.arange(rows) * FINE_MM)
-    coarse = np.stack([(y - start[1]) / GRID_SPACING_MM, (x - start[0]) / GRID_SPACING_MM])
+    steps = [(first[k] + np.arange(n) * FINE_MM - start[k]) / GRID_SPACING_MM for k, n in ((1, rows), (0, columns))]
+    wall = ndimage.gaussian_filter((registration.ct_labels[index] == Label.MYOCARDIUM).astype(float), 0.6)
+    inside = ndimage.map_coordinates(wall, np.meshgrid(*steps, indexing="ij"), order=1) >= 0.5
+    row, column = np.nonzero(inside)
+    coarse = np.stack([steps[0][row], steps[1][column]])
     moved = [
-        axis + ndimage.map_coordinates(shift, coarse, order=1, mode="nearest")
-        for axis, shift in zip((x, y), registration.displacement_mm[index].astype(float))
+        first[k] + at * FINE_MM + ndimage.map_coordinates(shift.astype(float), coarse, order=1, mode="nearest")
+        for k, at, shift in zip((0, 1), (column, row), registration.displacement_mm[index])
     ]
     # pixel (column, row) -> heart (x, y) is affine; invert it in the plane
     forward = registration.pairing.cmr_pose.lps_to_heart @ slice_pose.pixel_to_lps
-    inverse = np.linalg.inv(forward[:2, :2])
-    pixel = np.einsum("ij,jyx->iyx", inverse, np.stack(moved) - forward[:2, 3][:, None, None])
+    pixel = np.linalg.inv(forward[:2, :2]) @ (np.stack(moved) - forward[:2, 3][:, None])
     filled, distance = _filled(plane)
-    at = pixel[::-1]
-    fine = ndimage.map_coordinates(filled, at, order=1, mode="nearest")
-    away = ndimage.map_coordinates(distance, at, order=1, mode="nearest") * max(slice_pose.spacing_mm)
-    wall = (registration.ct_labels[index] == Label.MYOCARDIUM).astype(float)
-    inside = ndimage.map_coordinates(ndimage.gaussian_filter(wall, 0.6), coarse, order=1) >= 0.5
-    fine = np.where(inside & (away <= REACH_MM), fine, np.nan).astype(np.float32)
+    away = ndimage.map_coordinates(distance, pixel[::-1], order=1, mode="nearest") * max(slice_pose.spacing_mm)
+    near = away <= REACH_MM
+    fine = np.full((rows, columns), np.nan, np.float32)
+    fine[row[near], column[near]] = ndimage.map_coordinates(filled, pixel[::-1][:, near], order=1, mode="nearest")
     origin = pose.to_lps(np.array([first[0], first[1], float(registration.pairing.z_mm[index])]))
     return Volume(fine[None], (FINE_MM, FINE_MM, slice_pose.thickness_mm), tuple(origin), pose.heart_to_lps[:3, :3])
 
 
-def _blended(surface: Surface, quantity: str, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values (n,) at heart points (n, 3): inverse-distance mean of the nearest surface points with data; NaN where the
-    nearest of all has none."""
-    own = np.asarray(surface.values[quantity], dtype=float)
-    distance, nearest = cKDTree(surface.points_mm).query(points, k=min(BLEND_POINTS, len(own)), workers=1)
-    known = np.isfinite(own)[nearest]
-    weight = known / np.maximum(distance, 0.5) ** 2
-    mean = (weight * np.nan_to_num(own)[nearest]).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-9)
-    return np.where(known[:, 0], mean, np.nan)
-
-
-def whole_wall(surface: Surface, labels: Volume, pose: HeartPose, quantity: str, spacing_mm: float = 0.6) -> Volume:
-    """The CT wall filled with the fused surface's values: a volume upright in the heart frame, in CT LPS.
-
-    ``labels``: chamber labels on any grid in CT LPS. Voxels off the wall, or nearest to a surface point without data,
-    are NaN.
+@dataclass(frozen=True)
+class WallGrid:
+    """The CT wall on a fine grid along the axes of the labels it was read from: a corrected heart frame does not change
+    it. ``grid`` holds the mask (bool), its border between the labels' voxels.
     """
+
+    labels: Volume
+    grid: Volume
+
+    @property
+    def inside(self) -> NDArray[np.bool_]:
+        """(z, y, x) the wall."""
+        return np.asarray(self.grid.array, bool)
+
+
+def wall_grid(labels: Volume, spacing_mm: float = WALL_MM) -> WallGrid:
+    """The wall of chamber labels (any grid in CT LPS) on a fine grid of its own."""
     array = np.asarray(labels.array) == Label.MYOCARDIUM
-    index = np.argwhere(array)[:, ::-1]
-    heart = pose.to_heart(index @ labels.index_to_lps[:3, :3].T + labels.index_to_lps[:3, 3])
-    low, high = heart.min(axis=0) - 2.0, heart.max(axis=0) + 2.0
-    size = np.ceil((high - low) / spacing_mm).astype(int) + 1
-    grid = Volume(
-        np.zeros(tuple(int(n) for n in size[::-1]), np.float32),
-        (spacing_mm,) * 3,
-        tuple(pose.to_lps(low)),
-        pose.heart_to_lps[:3, :3],
-    )
-    to_index = labels.lps_to_index @ grid.index_to_lps
-    smooth = ndimage.gaussian_filter(array.astype(np.float32), 0.6)
-    # both orders are (z, y, x) for ndimage, (x, y, z) for the matrix
-    flipped = to_index[:3, :3][::-1, ::-1]
-    inside = (
-        ndimage.affine_transform(smooth, flipped, to_index[:3, 3][::-1], output_shape=grid.array.shape, order=1) >= 0.5
-    )
-    voxels = np.argwhere(inside)
-    values = np.full(grid.array.shape, np.nan, np.float32)
-    if len(voxels):
-        points = low + voxels[:, ::-1] * spacing_mm
-        values[inside] = _blended(surface, quantity, points)
-    return grid.with_array(values)
+    used = [np.flatnonzero(array.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    if any(len(u) == 0 for u in used):
+        used = [np.array([0, 0])] * 3
+    low = np.array([max(int(u[0]) - 2, 0) for u in used])  # z, y, x
+    high = np.array([min(int(u[-1]) + 3, n) for u, n in zip(used, array.shape)])
+    part = array[tuple(slice(a, b) for a, b in zip(low, high))].astype(np.float32)
+    step = spacing_mm / np.asarray(labels.spacing_mm)[::-1]
+    shape = tuple(int(n) for n in np.floor((np.array(part.shape) - 1) / step) + 1)
+    inside = ndimage.affine_transform(ndimage.gaussian_filter(part, 0.6), step, output_shape=shape, order=1) >= 0.5
+    origin = labels.index_to_lps[:3, :3] @ low[::-1] + labels.index_to_lps[:3, 3]
+    return WallGrid(labels, Volume(inside, (spacing_mm,) * 3, tuple(origin), labels.direction))
+
+
+def whole_wall(surface: Surface, wall: WallGrid, pose: HeartPose, quantities: tuple[str, ...]) -> dict[str, Volume]:
+    """The CT wall filled with the fused surface's values, a volume each in CT LPS; NaN off the wall and where the
+    nearest point of the surface has no value.
+
+    Blended on a coarse grid (inverse-distance mean of the nearest points), read between its points by their share of
+    known neighbours; the border of the wall stays that of the fine grid.
+    """
+    points = pose.to_lps(surface.points_mm)
+    own = (points - np.asarray(wall.grid.origin_mm)) @ wall.grid.direction  # mm along the grid's axes
+    factor = VALUES_MM / WALL_MM
+    voxels = np.nonzero(wall.inside)
+    coarse = np.zeros(tuple(int(np.ceil(n / factor)) + 1 for n in wall.inside.shape), bool)
+    corner = [(v / factor).astype(np.intp) for v in voxels]
+    for shift in np.ndindex(2, 2, 2):
+        coarse[tuple(c + s for c, s in zip(corner, shift))] = True
+    places = np.argwhere(coarse)
+    distance, nearest = cKDTree(own).query(places[:, ::-1] * VALUES_MM, k=min(BLEND_POINTS, len(own)), workers=1)
+    at = np.stack(voxels).astype(np.float32) / np.float32(factor)
+    result = {}
+    for quantity in quantities:
+        values = np.asarray(surface.values[quantity], dtype=float)
+        known = np.isfinite(values)[nearest]
+        weight = known / np.maximum(distance, 0.5) ** 2
+        mean = (weight * np.nan_to_num(values)[nearest]).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-9)
+        there = np.zeros(coarse.shape, np.float32)
+        there[coarse] = known[:, 0]
+        share = ndimage.map_coordinates(there, at, order=1, mode="nearest")
+        there[coarse] = mean * known[:, 0]
+        total = ndimage.map_coordinates(there, at, order=1, mode="nearest")
+        filled = np.full(wall.inside.shape, np.nan, np.float32)
+        filled[voxels] = np.where(share >= 0.5, total / np.maximum(share, 1e-6), np.nan)
+        result[quantity] = wall.grid.with_array(filled)
+    return result

@@ -2,47 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from CardiacFusionLib.mrml import bullseye, markups, models, perfusion_places
-from CardiacFusionLib.mrml.colours import add_legend, add_perfusion_table, add_vessel_table
-from CardiacFusionLib.mrml.hierarchy import CaseFolder, remove_case
-from CardiacFusionLib.mrml.segmentations import add_walls
-from CardiacFusionLib.mrml.tables import add_table, findings_frame, stenoses_frame
-from CardiacFusionLib.mrml.transforms import add_transform, place_under
-from CardiacFusionLib.mrml.volumes import add_ct, add_map
+from CardiacFusionLib.mrml import borders, bullseye, charts, markups, models, perfusion_places, sequences
+from CardiacFusionLib.mrml.case_nodes import CaseNodes
+from CardiacFusionLib.mrml.colours import add_perfusion_table, add_vessel_table
+from CardiacFusionLib.mrml.display import add_legends
+from CardiacFusionLib.mrml.hierarchy import remove_case, remove_folder
+from CardiacFusionLib.mrml.segmentations import add_walls, set_walls
+from CardiacFusionLib.mrml.shelf import Shelf, role
+from CardiacFusionLib.mrml.tables import add_table, fill_table, findings_frame, quality_frame, stenoses_frame
+from CardiacFusionLib.mrml.transforms import add_transform, set_transform
+from CardiacFusionLib.mrml.volumes import add_ct, add_map, set_map
+from CardiacFusionLib.perfusion.result import Perfusion
 from CardiacFusionLib.report import narrowings
 from CardiacFusionLib.report.colours import Scale, flow_quantity, scale_of, vessel_rgb
 from CardiacFusionLib.report.content import CaseContent
 from CardiacFusionLib.report.polar import polar_map
 from CardiacFusionLib.spatial.tree import Branch, CoronaryTree, vessel_of
 
-__all__ = ["CaseNodes", "build_scene", "remove_case"]
+__all__ = ["CaseNodes", "Drawing", "build_scene", "remove_case"]
 
-
-@dataclass
-class CaseNodes:
-    """The nodes of one case that its views and the panel need. Everything hangs in the folder named ``title``."""
-
-    title: str
-    scale: Scale
-    ct_to_heart: Any = None
-    ct: Any = None
-    walls: Any = None
-    slice_maps: dict[int, Any] = field(default_factory=dict)  # stress flow on the CT wall, by slice
-    measured: list[Any] = field(default_factory=list)
-    wall_map: Any = None  # stress flow, whole wall
-    surface: list[Any] = field(default_factory=list)
-    tubes: list[Any] = field(default_factory=list)
-    curves: list[Any] = field(default_factory=list)
-    landmarks: Any = None
-    stenoses: list[Any] = field(default_factory=list)  # the clear ones, then the others
-    bullseye: list[Any] = field(default_factory=list)
-    tables: list[Any] = field(default_factory=list)
-    colour: Any = None
+_BORDER_RGB = (0.05, 0.05, 0.08)
 
 
 def clean_branch(branch: Branch) -> Branch:
@@ -62,115 +48,280 @@ def build_scene(content: CaseContent, scene: Any) -> CaseNodes:
     """Put a case into ``scene`` (``SceneApp().scene``, or Slicer's own) and return its nodes.
 
     The scene's world is the heart frame. What belongs to the CT lies in CT patient coordinates under one transform
-    node, what belongs to the CMR under one transform node a slice; the bullseye stands in the world.
+    node, what belongs to the CMR under one transform node a slice; the bullseye stands in the world. Whatever goes
+    wrong, nothing of the case stays behind.
     """
-    folder = CaseFolder(scene, content.title)
-    flow = flow_quantity(content.stress.maps)
-    scale = scale_of(content.stress.maps, flow)
-    nodes = CaseNodes(content.title, scale)
-    nodes.colour = folder.put(add_perfusion_table(scene), "Colours")
-    vessels = folder.put(add_vessel_table(scene), "Colours")
-    nodes.ct_to_heart = folder.put(add_transform(scene, content.pose.lps_to_heart, "CT to heart"))
+    shelf = Shelf.new(scene, content.title)
+    try:
+        Drawing(shelf).draw(content)
+    except BaseException:
+        remove_folder(scene, shelf.folder.item)
+        raise
+    return CaseNodes(shelf)
 
-    def put(node: Any, subfolder: str | None = None) -> Any:
-        """Into the folder, under the CT's transform."""
-        return folder.put(place_under(node, nodes.ct_to_heart), subfolder)
 
-    nodes.ct = put(add_ct(scene, content.ct, "CT coronary angiogram"))
-    nodes.walls = put(add_walls(scene, content.ct_walls.labels, "CT walls"))
-    nodes.landmarks = put(markups.add_landmarks(scene, content.pose.landmarks, "Landmarks"))
-    _add_perfusion(content, scene, folder, nodes)
-    _add_surface(content, nodes, put, scene, vessels)
-    tree = _clean(content.tree_lps)
-    for branch in tree.branches:
-        colour = vessel_rgb(vessel_of(tree, branch.name))
-        nodes.tubes.append(put(models.add_tube(scene, branch, branch.name, colour), "Coronaries"))
-        nodes.curves.append(
-            put(markups.add_centreline(scene, branch, f"{branch.name} centreline", colour), "Coronaries")
+@contextmanager
+def _one_step(scene: Any) -> Iterator[None]:
+    """Views and widgets hear of all changes at once."""
+    scene.StartState(scene.BatchProcessState)
+    try:
+        yield
+    finally:
+        scene.EndState(scene.BatchProcessState)
+
+
+class Drawing:
+    """Draws a case, and draws it again after a correction; keeps what a second drawing need not compute anew."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self.nodes = CaseNodes(shelf)
+        self._wall: perfusion_places.WallGrid | None = None
+        self._last: CaseContent | None = None
+
+    def draw(self, content: CaseContent) -> None:
+        """Bring the scene to ``content``: nodes are made, renewed or removed. The CT is drawn the first time only."""
+        shelf = self.shelf
+        first = shelf.get("ct_to_heart") is None
+        if first:
+            with _one_step(shelf.scene):
+                self._all(content)
+        else:
+            self._all(content)
+        if first:  # proxies of sequences come into being outside the one step
+            for study in (content.stress, content.rest):
+                if study is not None:
+                    sequences.draw_frames(shelf, study, shelf.under(role("place", study.series.state)))
+            add_legends(self.nodes)
+        self._last = content
+
+    def _all(self, content: CaseContent) -> None:
+        shelf, scene = self.shelf, self.shelf.scene
+        shelf.begin()
+        flow = flow_quantity(content.stress.maps)
+        scales = [scale_of(content.stress.maps, q) for q in (flow, "mpr") if q in content.stress.maps.maps]
+        polar = polar_map(content)
+        shelf.set_facts(
+            centre_mm=list(polar.centre_mm),
+            span_mm=[polar.apex_z_mm, polar.base_z_mm],
+            scales=[asdict(s) for s in scales],
+            synthetic=content.synthetic,
+            z_mm=[float(z) for z in content.registration.pairing.z_mm],
         )
-    clear, mild = narrowings.clear(tree.stenoses), narrowings.others(tree.stenoses)
-    nodes.stenoses = [put(markups.add_stenoses(scene, clear, "Stenoses"), "Coronaries")]
-    if mild:
-        node = markups.add_stenoses(scene, mild, "Other stenoses", labelled=False)
-        nodes.stenoses.append(put(node, "Coronaries"))
-    values = bullseye.segment_values(content.fusion.segments, "mbf_ml_min_g")
-    nodes.bullseye = [
-        folder.put(node, "Bullseye")
-        for node in bullseye.add_bullseye(
-            scene, values, scale, nodes.colour, _clean(content.tree_heart), polar_map(content)
+        shelf.put("colour.perfusion", lambda: add_perfusion_table(scene), folder="Colours")
+        shelf.put("colour.vessels", lambda: add_vessel_table(scene), folder="Colours")
+        to_heart = content.pose.lps_to_heart
+        shelf.put(
+            "ct_to_heart", lambda: add_transform(scene, to_heart, "CT to heart"), lambda n: set_transform(n, to_heart)
         )
-    ]
-    for frame, name in (
-        (content.fusion.segments, "Segments"),
-        (findings_frame(content.fusion.findings), "Findings"),
-        (stenoses_frame(content.tree.stenoses), "Stenosis table"),
-    ):
-        nodes.tables.append(folder.put(add_table(scene, frame, name), "Tables"))
-    return nodes
+        self._ct("ct", lambda: add_ct(scene, content.ct, "CT coronary angiogram"))
+        labels = content.ct_walls.labels
+        changed = self._last is not None and self._last.ct_walls.labels is not labels
+        self._ct(
+            "walls",
+            lambda: add_walls(scene, labels, "CT walls"),
+            lambda n: set_walls(scene, n, labels) if changed else None,
+        )
+        marks = content.pose.landmarks
+        self._ct(
+            "landmarks",
+            lambda: markups.add_landmarks(scene, marks, "Landmarks"),
+            lambda n: markups.set_landmarks(n, marks),
+        )
+        self._perfusion(content, content.stress, scales)
+        if content.rest is not None:
+            self._perfusion(content, content.rest, scales[:1])
+        self._surface(content, scales)
+        self._tree(content)
+        shelf.keep("bullseye.chosen")
+        chosen = self.nodes.scales.get(self.nodes.shown, scales[0])
+        self.bullseye(content, chosen)
+        charts.draw_perfusion_chart(shelf, content.stress)
+        charts.draw_diameter_charts(shelf, content.tree)
+        self._tables(content)
+        shelf.sweep("place.", "measured.", "on_wall.", "slice_centre.", "wall_map.", "borders.", "tube.", "centreline.")
+        shelf.sweep("stenoses.", "bullseye.", "chart.", "surface.")
 
+    def bullseye(self, content: CaseContent, scale: Scale) -> None:
+        """The bullseye in one quantity."""
+        column = "mpr" if scale.quantity == "mpr" else "mbf_ml_min_g"
+        values = bullseye.segment_values(content.fusion.segments, column)
+        tree = _clean(content.tree_heart)
+        bullseye.draw_bullseye(self.shelf, values, scale, self.nodes.colour, tree, polar_map(content))
 
-def _add_perfusion(content: CaseContent, scene: Any, folder: CaseFolder, nodes: CaseNodes) -> None:
-    """Measured slices of both states at their place; the stress maps carried onto the CT wall by the registration.
+    def _ct(self, name: str, make: Any, renew: Any = None, folder: str | None = None) -> Any:
+        """A node that stands under the CT's transform."""
+        return self.shelf.put(name, make, renew, folder=folder, under=self.nodes.ct_to_heart)
 
-    The registration was made for the stress slices; the rest maps are therefore shown as measured only (the reserve
-    already stands on the stress slices).
-    """
-    paired = content.stress.series
-    for state, perfusion in (("Stress", content.stress), ("Rest", content.rest)):
-        if perfusion is None:
-            continue
-        for index in range(perfusion.series.slice_count):
-            to_heart = perfusion_places.slice_to_heart(content.registration, paired, perfusion.series, index)
-            place = add_transform(scene, to_heart, f"{state} slice {index + 1} to heart")
-            folder.put(place, "Measured perfusion")
-            for quantity in (nodes.scale.quantity, "mpr"):
-                if quantity not in perfusion.maps.maps:
+    def _perfusion(self, content: CaseContent, study: Perfusion, scales: list[Scale]) -> None:
+        """Measured slices at their place; the stress maps carried onto the CT wall by the registration.
+
+        The registration was made for the stress slices; the rest maps are therefore shown as measured only (the reserve
+        already stands on the stress slices).
+        """
+        shelf, scene = self.shelf, self.shelf.scene
+        state = study.series.state
+        for index in range(study.series.slice_count):
+            number = index + 1
+            to_heart = perfusion_places.slice_to_heart(content.registration, content.stress.series, study.series, index)
+            place = shelf.put(
+                role("place", state, number),
+                lambda m=to_heart, n=number: add_transform(scene, m, f"{state.capitalize()} slice {n} to heart"),
+                lambda node, m=to_heart: set_transform(node, m),
+                folder="Measured perfusion",
+            )
+            centre = study.walls.landmarks[index].get("lv_centre") if state == "stress" else None
+            if centre is not None:
+                shelf.put(
+                    role("slice_centre", number),
+                    lambda p=centre, n=number: markups.add_slice_centre(scene, p, n),
+                    lambda node, p=centre, n=number: markups.set_landmarks(node, {f"lv_centre_{n}": p}),
+                    folder="Measured perfusion",
+                    under=place,
+                )
+            for scale in scales:
+                if scale.quantity not in study.maps.maps:
                     continue
-                values = perfusion.maps.maps[quantity]
-                scale = nodes.scale if quantity == nodes.scale.quantity else scale_of(perfusion.maps, quantity)
-                where = f"{state} {quantity.upper()} slice {index + 1}"
-                measured = perfusion_places.measured_slice(perfusion.series, values, index)
-                node = add_map(scene, measured, where, scale, nodes.colour)
-                nodes.measured.append(folder.put(place_under(node, place), "Measured perfusion"))
-                if state == "Stress":
-                    _on_wall(content, scene, folder, nodes, quantity, scale, index)
+                values = study.maps.maps[scale.quantity]
+                volume = perfusion_places.measured_slice(study.series, values, index)
+                title = f"{state.capitalize()} {scale.quantity.upper()} slice {number}"
+                self._map(
+                    role("measured", state, scale.quantity, number), volume, title, scale, "Measured perfusion", place
+                )
+                if state != "stress":
+                    continue
+                on_wall = perfusion_places.slice_on_wall(
+                    content.registration, study.series, values, index, content.pose
+                )
+                if on_wall is not None:
+                    name = role("on_wall", scale.quantity, number)
+                    under = self.nodes.ct_to_heart
+                    self._map(name, on_wall, f"{title} on CT wall", scale, "Perfusion on CT wall", under)
 
+    def _map(self, name: str, volume: Any, title: str, scale: Scale, folder: str, under: Any) -> None:
+        self.shelf.put(
+            name,
+            lambda: add_map(self.shelf.scene, volume, title, scale, self.nodes.colour),
+            lambda node: set_map(node, volume),
+            folder=folder,
+            under=under,
+        )
 
-def _on_wall(
-    content: CaseContent, scene: Any, folder: CaseFolder, nodes: CaseNodes, quantity: str, scale: Scale, index: int
-) -> None:
-    """One stress map slice on the CT wall."""
-    values = content.stress.maps.maps[quantity]
-    volume = perfusion_places.slice_on_wall(content.registration, content.stress.series, values, index, content.pose)
-    if volume is None:
-        return
-    node = add_map(scene, volume, f"Stress {quantity.upper()} slice {index + 1} on CT wall", scale, nodes.colour)
-    folder.put(place_under(node, nodes.ct_to_heart), "Perfusion on CT wall")
-    if quantity == nodes.scale.quantity:
-        nodes.slice_maps[index] = node
+    def _surface(self, content: CaseContent, scales: list[Scale]) -> None:
+        """The wall's surface with its values, the borders on it, and the whole wall filled from it."""
+        scene, surface = self.shelf.scene, content.fusion.surface
+        points = content.pose.to_lps(surface.points_mm)
+        shown = self.nodes.shown
+        on_surface = {"mbf" if s.quantity != "mpr" else "mpr": s for s in scales}
+        key = "mpr" if shown == "mpr" and "mpr" in surface.values else "mbf"
+        data = models.wall_data(points, surface.triangles, surface.values)
+        self._ct(
+            "surface.wall",
+            lambda: models.add_wall(scene, data, "mbf", scales[0], self.nodes.colour),
+            lambda n: n.SetAndObservePolyData(data),
+            "Surface",
+        )
+        plain = models.plain_data(points, surface.triangles, surface.values[key])
+        self._ct(
+            "surface.plain",
+            lambda: models.add_plain_wall(scene, plain),
+            lambda n: n.SetAndObservePolyData(plain),
+            "Surface",
+        )
+        if "territory_patient" in surface.values:
+            self._territories(content, points)
+        sheets, faces = borders.segment_borders(surface)
+        if len(faces):
+            drawn = models.polydata(content.pose.to_lps(sheets), faces)
+            self._ct(
+                "borders.segments",
+                lambda: models.add_borders(scene, drawn),
+                lambda n: n.SetAndObservePolyData(drawn),
+                "Surface",
+            )
+        labels = content.ct_walls.labels
+        if self._wall is None or self._wall.labels is not labels:
+            self._wall = perfusion_places.wall_grid(labels)
+        quantities = tuple(q for q in on_surface if q in surface.values)
+        for quantity, volume in perfusion_places.whole_wall(surface, self._wall, content.pose, quantities).items():
+            scale = on_surface[quantity]
+            title = f"Stress {scale.quantity.upper()}, whole wall"
+            self._map(role("wall_map", scale.quantity), volume, title, scale, "Surface", self.nodes.ct_to_heart)
 
-
-def _add_surface(content: CaseContent, nodes: CaseNodes, put: Any, scene: Any, vessels: Any) -> None:
-    """The wall's surface with its values, and the whole wall filled from it."""
-    surface = content.fusion.surface
-    points = content.pose.to_lps(surface.points_mm)
-    wall, plain = models.add_wall(scene, points, surface.triangles, surface.values, "mbf", nodes.scale, nodes.colour)
-    nodes.surface = [put(wall, "Surface"), put(plain, "Surface")]
-    if "territory_patient" in surface.values:
+    def _territories(self, content: CaseContent, points: Any) -> None:
+        scene, surface = self.shelf.scene, content.fusion.surface
         data = models.polydata(points, surface.triangles)
         models.set_values(data, {"territory": np.asarray(surface.values["territory_patient"])})
-        territories = models.add_model(scene, data, "Territories (patient)")
-        display = territories.GetDisplayNode()
-        display.SetScalarVisibility(True)
-        display.SetActiveScalar("territory", 0)
-        display.SetAndObserveColorNodeID(vessels.GetID())
-        display.SetScalarRangeFlag(display.UseManualScalarRange)
-        display.SetScalarRange(0.0, 3.0)
-        display.SetVisibility(False)
-        put(territories, "Surface")
-    filled = perfusion_places.whole_wall(surface, content.ct_walls.labels, content.pose, "mbf")
-    nodes.wall_map = put(
-        add_map(scene, filled, f"Stress {nodes.scale.quantity.upper()}, whole wall", nodes.scale, nodes.colour),
-        "Surface",
-    )
-    add_legend(nodes.wall_map, nodes.scale)
+
+        def make() -> Any:
+            node = models.add_model(scene, data, "Territories (patient)")
+            display = node.GetDisplayNode()
+            display.SetScalarVisibility(True)
+            display.SetActiveScalar("territory", 0)
+            display.SetAndObserveColorNodeID(self.shelf.get("colour.vessels").GetID())
+            display.SetScalarRangeFlag(display.UseManualScalarRange)
+            display.SetScalarRange(0.0, 3.0)
+            display.SetVisibility(False)
+            return node
+
+        self._ct("surface.territories", make, lambda n: n.SetAndObservePolyData(data), "Surface")
+        pieces = borders.territory_lines(surface)
+        if len(pieces):
+            lines = models.line_data(content.pose.to_lps(pieces))
+            self._ct(
+                "borders.territories",
+                lambda: models.add_lines(scene, lines, "Territory borders", _BORDER_RGB, 3.0),
+                lambda n: n.SetAndObservePolyData(lines),
+                "Surface",
+            )
+
+    def _tree(self, content: CaseContent) -> None:
+        """Tubes, centrelines and markers; all stay as they are where the tree did."""
+        shelf, scene = self.shelf, self.shelf.scene
+        if self._last is not None and self._last.tree is content.tree:
+            for prefix in ("tube.", "centreline.", "stenoses."):
+                shelf.keep(prefix)
+            return
+        tree = _clean(content.tree_lps)
+        for branch in tree.branches:
+            colour = vessel_rgb(vessel_of(tree, branch.name))
+            self._ct(
+                role("tube", branch.name),
+                lambda b=branch, c=colour: models.add_tube(scene, b, b.name, c),
+                lambda n, b=branch: n.SetAndObservePolyData(models.tube(b)),
+                "Coronaries",
+            )
+            self._ct(
+                role("centreline", branch.name),
+                lambda b=branch, c=colour: markups.add_centreline(scene, b, f"{b.name} centreline", c),
+                lambda n, b=branch: markups.set_centreline(n, b),
+                "Coronaries",
+            )
+        clear, mild = narrowings.clear(tree.stenoses), narrowings.others(tree.stenoses)
+        self._ct(
+            "stenoses.clear",
+            lambda: markups.add_stenoses(scene, clear, "Stenoses"),
+            lambda n: markups.set_stenoses(n, clear),
+            "Coronaries",
+        )
+        if mild:
+            self._ct(
+                "stenoses.other",
+                lambda: markups.add_stenoses(scene, mild, "Other stenoses", labelled=False),
+                lambda n: markups.set_stenoses(n, mild),
+                "Coronaries",
+            )
+
+    def _tables(self, content: CaseContent) -> None:
+        for name, frame, title in (
+            ("segments", content.fusion.segments, "Segments"),
+            ("findings", findings_frame(content.fusion.findings), "Findings"),
+            ("stenoses", stenoses_frame(content.tree_lps.stenoses), "Stenosis table"),
+            ("quality", quality_frame(content.quality), "Quality"),
+        ):
+            self.shelf.put(
+                role("table", name),
+                lambda f=frame, t=title: add_table(self.shelf.scene, f, t),
+                lambda node, f=frame: fill_table(node, f),
+                folder="Tables",
+            )

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from CardiacFusionLib.mrml.frames import ijk_to_ras, vtk_matrix
 from CardiacFusionLib.mrml.volumes import add_volume
+from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.volume import Volume
 
@@ -29,19 +31,9 @@ _TERM = (
 
 def add_walls(scene: Any, labels: Volume, name: str) -> Any:
     """A segmentation node of all labels present; segment IDs are the names of :class:`Label` in lower case."""
-    import slicer
-
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.CreateDefaultDisplayNodes()
-    for label, (title, colour, code, meaning) in _CHAMBERS.items():
-        mask = np.asarray(labels.array) == label
-        if not mask.any():
-            continue
-        segment_id = node.GetSegmentation().AddEmptySegment(label.name.lower(), title, list(colour))
-        segment = node.GetSegmentation().GetSegment(segment_id)
-        segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), _TERM.format(code=code, meaning=meaning))
-        _fill(scene, node, segment_id, labels.with_array(mask.astype(np.uint8)))
-    node.CreateClosedSurfaceRepresentation()
+    set_walls(scene, node, labels)
     display = node.GetDisplayNode()
     display.SetPreferredDisplayRepresentationName2D("Closed surface")
     display.SetPreferredDisplayRepresentationName3D("Closed surface")
@@ -50,6 +42,27 @@ def add_walls(scene: Any, labels: Volume, name: str) -> Any:
     display.SetSliceIntersectionThickness(2)
     display.SetVisibility3D(False)
     return node
+
+
+def set_walls(scene: Any, node: Any, labels: Volume) -> None:
+    """Make a segmentation hold exactly these labels; names, colours and codes of segments that are there stay."""
+    import slicer
+
+    segmentation = node.GetSegmentation()
+    for label, (title, colour, code, meaning) in _CHAMBERS.items():
+        mask = np.asarray(labels.array) == label
+        segment_id = label.name.lower()
+        segment = segmentation.GetSegment(segment_id)
+        if not mask.any():
+            if segment is not None:
+                segmentation.RemoveSegment(segment_id)
+            continue
+        if segment is None:
+            segmentation.AddEmptySegment(segment_id, title, list(colour))
+            segment = segmentation.GetSegment(segment_id)
+            segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), _TERM.format(code=code, meaning=meaning))
+        _fill(scene, node, segment_id, labels.with_array(mask.astype(np.uint8)))
+    node.CreateClosedSurfaceRepresentation()
 
 
 def _fill(scene: Any, node: Any, segment_id: str, mask: Volume) -> None:
@@ -66,6 +79,35 @@ def _fill(scene: Any, node: Any, segment_id: str, mask: Volume) -> None:
         if attached is not None:
             scene.RemoveNode(attached)
     scene.RemoveNode(volume)
+
+
+def labels_of(node: Any, grid: Volume) -> Volume:
+    """The chamber labels (uint8) of a segmentation on ``grid``, in the segmentation's own space: the transform above it
+    does not count. Where segments overlap, the wall wins over its cavity; segments of other names are left out.
+    """
+    import slicer
+    import vtk
+    from vtk.util import numpy_support
+
+    reference = slicer.vtkOrientedImageData()
+    reference.SetDimensions(*grid.size)
+    reference.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    reference.SetImageToWorldMatrix(vtk_matrix(ijk_to_ras(grid)))
+    array = np.zeros(grid.array.shape, np.uint8)
+    names = {label.name.lower(): label for label in _CHAMBERS}
+    segmentation = node.GetSegmentation()
+    held = [segmentation.GetNthSegmentID(i) for i in range(segmentation.GetNumberOfSegments())]
+    for segment_id in sorted((s for s in held if s in names), key=lambda s: names[s] == Label.MYOCARDIUM):
+        image, placed = slicer.vtkOrientedImageData(), slicer.vtkOrientedImageData()
+        if not node.GetBinaryLabelmapRepresentation(segment_id, image) or image.IsEmpty():
+            continue
+        slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(image, reference, placed)
+        x, y, z = placed.GetDimensions()
+        mask = numpy_support.vtk_to_numpy(placed.GetPointData().GetScalars()).reshape(z, y, x) != 0
+        if mask.shape != array.shape:
+            raise StageError("scene", "the edited outlines could not be read on the grid of the case.")
+        array[mask] = names[segment_id]
+    return grid.with_array(array)
 
 
 def mask_of(scene: Any, node: Any, label: Label, grid: Volume) -> np.ndarray:

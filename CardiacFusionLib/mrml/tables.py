@@ -9,16 +9,22 @@ import pandas as pd
 
 if TYPE_CHECKING:
     from CardiacFusionLib.fusion.result import Finding
+    from CardiacFusionLib.spatial.quality import Quality
     from CardiacFusionLib.spatial.tree import Stenosis
 
 
 def add_table(scene: Any, frame: pd.DataFrame, name: str) -> Any:
     """A table node with one column a data-frame column: numbers as doubles (NaN kept), everything else as text."""
+    return fill_table(scene.AddNewNodeByClass("vtkMRMLTableNode", name), frame)
+
+
+def fill_table(node: Any, frame: pd.DataFrame) -> Any:
+    """Put a data frame into a table node in place of what it held; the node is returned."""
     import vtk
     from vtk.util import numpy_support
 
-    node = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
     was = node.StartModify()
+    node.RemoveAllColumns()
     for column in frame.columns:
         series = frame[column]
         if pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series):
@@ -31,6 +37,34 @@ def add_table(scene: Any, frame: pd.DataFrame, name: str) -> Any:
         node.AddColumn(values)
     node.EndModify(was)
     return node
+
+
+def frame_of(node: Any) -> pd.DataFrame:
+    """The data frame of a table node: columns of numbers as numbers, of text as text."""
+    import vtk
+    from vtk.util import numpy_support
+
+    columns: dict[str, Any] = {}
+    table = node.GetTable()
+    for index in range(table.GetNumberOfColumns()):
+        column = table.GetColumn(index)
+        if isinstance(column, vtk.vtkStringArray):
+            columns[column.GetName()] = [column.GetValue(i) for i in range(column.GetNumberOfValues())]
+        else:
+            columns[column.GetName()] = numpy_support.vtk_to_numpy(column).copy()
+    return pd.DataFrame(columns)
+
+
+def quality_frame(quality: Quality) -> pd.DataFrame:
+    """One row a flag."""
+    return pd.DataFrame(
+        {
+            "stage": [f.stage for f in quality.flags],
+            "name": [f.name for f in quality.flags],
+            "level": [f.level.name.lower() for f in quality.flags],
+            "reason": [f.reason for f in quality.flags],
+        }
+    )
 
 
 def findings_frame(findings: tuple[Finding, ...]) -> pd.DataFrame:
@@ -58,5 +92,6 @@ def stenoses_frame(stenoses: tuple[Stenosis, ...]) -> pd.DataFrame:
             "reference_diameter_mm": [float(s.reference_diameter_mm) for s in rows],
             "minimal_diameter_mm": [float(s.minimal_diameter_mm) for s in rows],
             "calcified": ["yes" if s.calcified else "no" for s in rows],
+            **{f"{axis}_lps_mm": [float(s.point_mm[k]) for s in rows] for k, axis in enumerate("xyz")},
         }
     )

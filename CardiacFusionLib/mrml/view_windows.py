@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from CardiacFusionLib.mrml.app import SceneApp
 from CardiacFusionLib.mrml.frames import points_ras
+from CardiacFusionLib.mrml.layout import aim, camera_of
 from CardiacFusionLib.spatial.errors import StageError
 
 SIZE = (1060, 900)
@@ -126,8 +127,14 @@ class SliceView(_View):
         self.logic.SetMRMLApplicationLogic(app.logic)
         app.logic.GetSliceLogics().AddItem(self.logic)
         self.logic.SetMRMLScene(app.scene)
-        self.node = self.logic.AddSliceNode(name)
-        self.node.SetOrientation(orientation)
+        found = app.scene.GetSingletonNode(name, "vtkMRMLSliceNode")
+        self._own = found is None
+        if found is None:
+            self.node = self.logic.AddSliceNode(name)
+            self.node.SetOrientation(orientation)
+        else:
+            self.node = found
+            self.logic.SetSliceNode(found)
         self.group.SetMRMLDisplayableNode(self.node)
         self.logic.ResizeSliceNode(*size)
 
@@ -169,8 +176,10 @@ class SliceView(_View):
         self._mapper.SetInputConnection(None)
         super().close()
         self.app.logic.GetSliceLogics().RemoveItem(self.logic)
-        self.app.scene.RemoveNode(self.logic.GetSliceCompositeNode())
-        self.app.scene.RemoveNode(self.node)
+        if self._own:
+            self.app.scene.RemoveNode(self.logic.GetSliceCompositeNode())
+            self.app.scene.RemoveNode(self.node)
+        self.logic.SetMRMLScene(None)
 
 
 class ThreeDView(_View):
@@ -184,13 +193,20 @@ class ThreeDView(_View):
         self.logic.SetMRMLApplicationLogic(app.logic)
         app.logic.GetViewLogics().AddItem(self.logic)
         self.logic.SetMRMLScene(app.scene)
-        self.node = self.logic.AddViewNode(name)
+        found = app.scene.GetSingletonNode(name, "vtkMRMLViewNode")
+        self._own = found is None
+        self.node = self.logic.AddViewNode(name) if found is None else found
         self.node.SetBoxVisible(False)
         self.node.SetAxisLabelsVisible(False)
         self.node.SetBackgroundColor(0.07, 0.08, 0.10)
         self.node.SetBackgroundColor2(0.16, 0.18, 0.22)
         self.group.SetMRMLDisplayableNode(self.node)
         self.renderer.SetUseFXAA(True)
+
+    def aside(self) -> None:
+        """Leave the strip on the right to the legend."""
+        self.renderer.GetActiveCamera().SetWindowCenter(1.0 - 2.0 * CENTRE_X, 0.0)
+        self.renderer.ResetCameraClippingRange()
 
     def camera(
         self,
@@ -200,25 +216,16 @@ class ThreeDView(_View):
         height_mm: float,
     ) -> None:
         """Orthographic camera looking at ``focus`` from direction ``from_heart``; the window shows ``height_mm``."""
-        camera = self.renderer.GetActiveCamera()
-        direction = points_ras(np.array(from_heart, dtype=float))
-        focus = points_ras(np.asarray(focus_heart_mm, dtype=float))
-        position = focus + 400.0 * direction / np.linalg.norm(direction)
-        camera.SetFocalPoint(*focus)
-        camera.SetPosition(*position)
-        camera.SetViewUp(*points_ras(np.array(up_heart, dtype=float)))
-        self.node.SetRenderMode(1)  # orthographic: sizes can be compared
-        camera.ParallelProjectionOn()
-        camera.SetParallelScale(height_mm / 2)
-        camera.SetWindowCenter(1.0 - 2.0 * CENTRE_X, 0.0)
-        self.renderer.ResetCameraClippingRange()
+        self.node.SetRenderMode(self.node.Orthographic)  # sizes can be compared
+        aim(camera_of(self.app.scene, self.node.GetLayoutName()), focus_heart_mm, from_heart, up_heart, height_mm)
+        self.aside()
 
     def close(self) -> None:
         """Release the view logic and its camera too."""
         super().close()
         self.app.logic.GetViewLogics().RemoveItem(self.logic)
-        cameras = self.app.scene.GetNodesByClass("vtkMRMLCameraNode")
-        for index in range(cameras.GetNumberOfItems()):
-            self.app.scene.RemoveNode(cameras.GetItemAsObject(index))
-        cameras.UnRegister(None)
-        self.app.scene.RemoveNode(self.node)
+        self.logic.SetMRMLScene(None)
+        if self._own:
+            camera = self.app.scene.GetSingletonNode(self.node.GetLayoutName(), "vtkMRMLCameraNode")
+            self.app.scene.RemoveNode(camera)
+            self.app.scene.RemoveNode(self.node)

@@ -1,26 +1,37 @@
-"""The five pictures of a case, drawn offscreen through Slicer's display managers."""
+"""The six pictures of a case, drawn offscreen through Slicer's display managers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from CardiacFusionLib.mrml import bullseye
 from CardiacFusionLib.mrml.annotations import directions, notices, plane_mark, scale_bar
 from CardiacFusionLib.mrml.app import SceneApp
+from CardiacFusionLib.mrml.bullseye import BULLSEYE_VIEW
+from CardiacFusionLib.mrml.case_nodes import CaseNodes
+from CardiacFusionLib.mrml.chart_window import draw_charts
 from CardiacFusionLib.mrml.colours import add_legend, remove_legend
+from CardiacFusionLib.mrml.layout import (
+    FIELD_MM,
+    HORIZONTAL,
+    MAIN_3D,
+    MAP_OPACITY,
+    SHORT_AXIS,
+    VERTICAL,
+    Plane,
+    aim_bodies,
+    arrange,
+    heart_centre,
+)
 from CardiacFusionLib.mrml.outputs import VIEW_NAMES
-from CardiacFusionLib.mrml.scene import CaseNodes
 from CardiacFusionLib.mrml.view_windows import SliceView, ThreeDView
+from CardiacFusionLib.report.colours import Scale
 from CardiacFusionLib.report.content import CaseContent
 from CardiacFusionLib.report.polar import PolarMap, polar_map
 from CardiacFusionLib.spatial.labels import Label
 
-_FIELD_MM = 140.0
-_MAP_OPACITY = 0.9
 _LV_SEGMENTS = (Label.MYOCARDIUM.name.lower(), Label.LV_CAVITY.name.lower())
 
 
@@ -39,6 +50,7 @@ def render_views(content: CaseContent, app: SceneApp, nodes: CaseNodes, folder: 
     that must go on use ``write_scene_and_views``, which draws in a child process.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    arrange(app.scene, nodes)
     polar = polar_map(content)
     drawers: dict[str, Callable[[CaseContent, SceneApp, CaseNodes, PolarMap, Path], None]] = {
         "short_axis": _short_axis,
@@ -46,22 +58,29 @@ def render_views(content: CaseContent, app: SceneApp, nodes: CaseNodes, folder: 
         "long_axis_horizontal": _long_axis_horizontal,
         "surface_3d": _surface,
         "bullseye": _bullseye,
+        "curves": _curves,
     }
     paths = []
     for name in VIEW_NAMES:
         path = folder / f"{name}.png"
         drawers[name](content, app, nodes, polar, path)
         paths.append(path)
-    add_legend(nodes.wall_map, nodes.scale)
+    arrange(app.scene, nodes)
     return paths
 
 
-def _only(app: SceneApp, shown: list[Any], managed: list[Any]) -> None:
-    """Show these of the managed nodes and hide the others."""
-    for node in managed:
-        display = node.GetDisplayNode()
-        if display is not None:
-            display.SetVisibility(any(node is other for other in shown))
+@contextmanager
+def _shown(nodes: CaseNodes, *hidden: Any) -> Iterator[None]:
+    """Hide nodes for one picture."""
+    displays = [n.GetDisplayNode() for n in hidden if n is not None and n.GetDisplayNode() is not None]
+    was = [d.GetVisibility() for d in displays]
+    for display in displays:
+        display.SetVisibility(False)
+    try:
+        yield
+    finally:
+        for display, visible in zip(displays, was):
+            display.SetVisibility(visible)
 
 
 def _slice(
@@ -69,7 +88,7 @@ def _slice(
     app: SceneApp,
     nodes: CaseNodes,
     path: Path,
-    orientation: str,
+    plane: Plane,
     shown_map: Any,
     centre: tuple[float, float, float],
     title: str,
@@ -77,27 +96,23 @@ def _slice(
     marks: Callable[[SliceView], None] | None = None,
 ) -> None:
     """One slice view with CT, map, wall outlines, vessel cuts and everything a reader needs to find his way."""
-    _only(app, [nodes.walls, *nodes.stenoses, *nodes.tubes], _all_displayed(nodes))
     nodes.walls.GetDisplayNode().SetVisibility2D(True)
-    view = SliceView(app, path.stem, orientation)
+    view = SliceView(app, plane.layout, plane.preset)
     try:
-        view.show(nodes.ct, shown_map, _MAP_OPACITY)
-        view.look_at(centre, _FIELD_MM)
-        add_legend(shown_map, nodes.scale)
-        if marks is not None:
-            marks(view)
-        directions(view, *sides)
-        notices(view, title, content.synthetic)
-        scale_bar(view)
-        view.save(path)
+        with _shown(nodes, nodes.landmarks, *nodes.slice_centres.values()):
+            view.show(nodes.ct, shown_map, MAP_OPACITY)
+            view.look_at(centre, FIELD_MM)
+            add_legend(shown_map, nodes.scale)
+            if marks is not None:
+                marks(view)
+            directions(view, *sides)
+            notices(view, title, content.synthetic)
+            scale_bar(view)
+            view.save(path)
     finally:
-        remove_legend(shown_map)
+        if shown_map is not nodes.wall_map:
+            remove_legend(shown_map)
         view.close()
-
-
-def _all_displayed(nodes: CaseNodes) -> list[Any]:
-    """Every node whose display the views switch."""
-    return [nodes.walls, nodes.landmarks, *nodes.stenoses, *nodes.surface, *nodes.tubes, *nodes.curves, *nodes.bullseye]
 
 
 def _short_axis(content: CaseContent, app: SceneApp, nodes: CaseNodes, polar: PolarMap, path: Path) -> None:
@@ -106,7 +121,7 @@ def _short_axis(content: CaseContent, app: SceneApp, nodes: CaseNodes, polar: Po
     shown = nodes.slice_maps[index] if index is not None else nodes.wall_map
     title = f"Short axis, mid LV – stress {nodes.scale.title.lower()}"
     centre = (polar.centre_mm[0], polar.centre_mm[1], z)
-    _slice(content, app, nodes, path, "Axial", shown, centre, title, ("Septal", "Lateral", "Anterior", "Inferior"))
+    _slice(content, app, nodes, path, SHORT_AXIS, shown, centre, title, ("Septal", "Lateral", "Anterior", "Inferior"))
 
 
 def _heights(content: CaseContent, nodes: CaseNodes, axis: int) -> Callable[[SliceView], None]:
@@ -125,7 +140,7 @@ def _heights(content: CaseContent, nodes: CaseNodes, axis: int) -> Callable[[Sli
 def _long_axis_vertical(content: CaseContent, app: SceneApp, nodes: CaseNodes, polar: PolarMap, path: Path) -> None:
     centre = (polar.centre_mm[0], polar.centre_mm[1], 0.0)
     _slice(
-        content, app, nodes, path, "Sagittal", nodes.wall_map, centre,
+        content, app, nodes, path, VERTICAL, nodes.wall_map, centre,
         f"Vertical long axis – stress {nodes.scale.title.lower()}", ("Anterior", "Inferior", "Base", "Apex"),
         _heights(content, nodes, 1),
     )  # fmt: skip
@@ -134,7 +149,7 @@ def _long_axis_vertical(content: CaseContent, app: SceneApp, nodes: CaseNodes, p
 def _long_axis_horizontal(content: CaseContent, app: SceneApp, nodes: CaseNodes, polar: PolarMap, path: Path) -> None:
     centre = (polar.centre_mm[0], polar.centre_mm[1], 0.0)
     _slice(
-        content, app, nodes, path, "Coronal", nodes.wall_map, centre,
+        content, app, nodes, path, HORIZONTAL, nodes.wall_map, centre,
         f"Horizontal long axis – stress {nodes.scale.title.lower()}", ("Septal", "Lateral", "Base", "Apex"),
         _heights(content, nodes, 0),
     )  # fmt: skip
@@ -145,47 +160,39 @@ def _three_d(
     app: SceneApp,
     nodes: CaseNodes,
     path: Path,
-    shown: list[Any],
+    layout: str,
     legend_on: Any,
+    scale: Scale,
     title: str,
     note: str,
-    camera: tuple[np.ndarray, tuple[float, float, float], tuple[float, float, float], float],
-    sides: tuple[str, str, str, str] | None,
+    sides: tuple[str, str, str, str],
 ) -> None:
-    """One 3D view."""
-    _only(app, shown, _all_displayed(nodes))
-    view = ThreeDView(app, path.stem)
+    """One 3D view, its camera as :func:`arrange` set it."""
+    view = ThreeDView(app, layout)
     try:
-        add_legend(legend_on, nodes.scale)
-        if sides is not None:
-            directions(view, *sides)
+        add_legend(legend_on, scale)
+        directions(view, *sides)
         notices(view, title, content.synthetic, note)
-        view.camera(*camera)
+        aim_bodies(app.scene, nodes, heart_centre(nodes))  # the view's managers set up their own camera at first
+        view.aside()
         view.save(path)
     finally:
-        remove_legend(legend_on)
         view.close()
 
 
 def _surface(content: CaseContent, app: SceneApp, nodes: CaseNodes, polar: PolarMap, path: Path) -> None:
-    """From the front and a little from the left: the LAD and the anterior wall face the viewer."""
-    shown = [*nodes.surface, *nodes.tubes, *nodes.stenoses, nodes.walls]
-    middle = (polar.base_z_mm + polar.apex_z_mm) / 2
-    camera = (
-        np.array([polar.centre_mm[0] - 8.0, polar.centre_mm[1], middle + 6.0]),
-        (-0.25, -1.0, 0.16),
-        (0.0, 0.0, 1.0),
-        1.7 * (polar.base_z_mm - polar.apex_z_mm),
-    )
+    """The heart in 3D; the other chambers as faint shapes, so that the LV is not seen alone."""
     _context(nodes)
-    _three_d(
-        content, app, nodes, path, shown, nodes.surface[0], f"Coronaries on stress {nodes.scale.title.lower()}",
-        "Grey: no perfusion slice near", camera, ("Septal", "Lateral", "Base", "Apex"),
-    )  # fmt: skip
+    with _shown(nodes, nodes.landmarks):
+        _three_d(
+            content, app, nodes, path, MAIN_3D, nodes.surface[0], nodes.scale,
+            f"Coronaries on stress {nodes.scale.title.lower()}", "Grey: no perfusion slice near",
+            ("Septal", "Lateral", "Base", "Apex"),
+        )  # fmt: skip
 
 
 def _context(nodes: CaseNodes) -> None:
-    """The other chambers as faint shapes, so that the LV is not seen alone; wall and cavity are the surface's."""
+    """The chambers around the LV faintly in 3D; wall and cavity are the surface's."""
     display = nodes.walls.GetDisplayNode()
     display.SetVisibility3D(True)
     segmentation = nodes.walls.GetSegmentation()
@@ -197,8 +204,14 @@ def _context(nodes: CaseNodes) -> None:
 
 def _bullseye(content: CaseContent, app: SceneApp, nodes: CaseNodes, polar: PolarMap, path: Path) -> None:
     """Straight onto the disc."""
-    camera = (bullseye.CENTRE_HEART_MM, (0.0, -1.0, 0.0), (0.0, 0.0, 1.0), 2.75 * bullseye.RADIUS_MM)
     _three_d(
-        content, app, nodes, path, nodes.bullseye, nodes.bullseye[0], f"Stress {nodes.scale.title.lower()} by segment",
-        "LAD red, LCx orange, RCA blue", camera, ("Septal", "Lateral", "Anterior", "Inferior"),
+        content, app, nodes, path, BULLSEYE_VIEW, nodes.bullseye[0], nodes.scale,
+        f"Stress {nodes.scale.title.lower()} by segment", "LAD red, LCx orange, RCA blue",
+        ("Septal", "Lateral", "Anterior", "Inferior"),
     )  # fmt: skip
+
+
+def _curves(content: CaseContent, app: SceneApp, nodes: CaseNodes, polar: PolarMap, path: Path) -> None:
+    """First pass by segment above, the diameter along the chosen branch below."""
+    charts = [nodes.shelf.get(name) for name in ("chart.perfusion", "chart.diameter")]
+    draw_charts([c for c in charts if c is not None], path, content.synthetic)

@@ -17,12 +17,35 @@ CT_WINDOW_HU = (800.0, 250.0)  # usual width and level for coronary CT angiograp
 _COMPRESSION = "gzip_fastest"
 
 
-def add_volume(scene: Any, volume: Volume, name: str, *, labels: bool = False) -> Any:
-    """A scalar (or label map) volume node of a volume; its values are copied once, its geometry is exact."""
+def add_volume(
+    scene: Any, volume: Volume, name: str, *, labels: bool = False, window: tuple[float, float] | None = None
+) -> Any:
+    """A scalar (or label map) volume node of a volume; its values are copied once, its geometry is exact.
+
+    ``window`` (width, level) is shown in grey; without it Slicer looks for one itself, which takes a second for a CT.
+    """
+    node = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode" if labels else "vtkMRMLScalarVolumeNode", name)
+    if window is not None:
+        display = scene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+        display.SetAutoWindowLevel(False)
+        display.SetWindowLevel(*window)
+        display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
+        node.SetAndObserveDisplayNodeID(display.GetID())
+    set_volume(node, volume)
+    if window is None:
+        node.CreateDefaultDisplayNodes()
+    node.AddDefaultStorageNode()
+    storage = node.GetStorageNode()
+    if storage is not None:
+        storage.SetCompressionParameter(_COMPRESSION)
+    return node
+
+
+def set_volume(node: Any, volume: Volume) -> None:
+    """Give a volume node the values and the place of a volume; the values are copied once."""
     import vtk
     from vtk.util import numpy_support
 
-    node = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode" if labels else "vtkMRMLScalarVolumeNode", name)
     array = np.ascontiguousarray(volume.array)
     if array.dtype == bool:
         array = array.astype(np.uint8)
@@ -31,14 +54,15 @@ def add_volume(scene: Any, volume: Volume, name: str, *, labels: bool = False) -
     scalars = numpy_support.numpy_to_vtk(array.reshape(-1), deep=True)
     scalars.SetName("values")
     image.GetPointData().SetScalars(scalars)
+    was = node.StartModify()
     node.SetIJKToRASMatrix(vtk_matrix(ijk_to_ras(volume)))
     node.SetAndObserveImageData(image)
-    node.CreateDefaultDisplayNodes()
-    node.AddDefaultStorageNode()
-    storage = node.GetStorageNode()
-    if storage is not None:
-        storage.SetCompressionParameter(_COMPRESSION)
-    return node
+    node.EndModify(was)
+
+
+def set_map(node: Any, volume: Volume) -> None:
+    """Give a perfusion map's node other values (NaN where there is no wall)."""
+    set_volume(node, volume.with_array(with_no_data(np.asarray(volume.array, dtype=np.float32))))
 
 
 def volume_of(node: Any) -> Volume:
@@ -59,12 +83,7 @@ def add_ct(scene: Any, ct: Volume, name: str) -> Any:
     array = ct.array
     if array.dtype != np.int16:
         array = np.clip(np.rint(array), -32768, 32767).astype(np.int16)
-    node = add_volume(scene, ct.with_array(array), name)
-    display = node.GetDisplayNode()
-    display.SetAutoWindowLevel(False)
-    display.SetWindowLevel(*CT_WINDOW_HU)
-    display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
-    return node
+    return add_volume(scene, ct.with_array(array), name, window=CT_WINDOW_HU)
 
 
 def with_no_data(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -38,10 +38,14 @@ from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.walls.result import CmrWalls, CtWalls
 
 LANDMARK, SLICE_CENTRE, CT_WALL, CMR_WALL = "landmark", "slice_centre", "ct_wall", "cmr_wall"
-BRANCH_DELETED, BRANCH_RENAMED, BRANCH_CUT, BRANCHES_JOINED = (
-    *("branch_deleted", "branch_renamed", "branch_cut", "branches_joined"),
+BRANCH_DELETED, BRANCH_RENAMED, BRANCH_CUT = "branch_deleted", "branch_renamed", "branch_cut"
+BRANCHES_JOINED, BRANCH_MOVED = "branches_joined", "branch_moved"
+KINDS = (
+    *(LANDMARK, SLICE_CENTRE, CT_WALL, CMR_WALL),
+    *(BRANCH_DELETED, BRANCH_RENAMED, BRANCH_CUT, BRANCHES_JOINED, BRANCH_MOVED),
 )
-KINDS = (LANDMARK, SLICE_CENTRE, CT_WALL, CMR_WALL, BRANCH_DELETED, BRANCH_RENAMED, BRANCH_CUT, BRANCHES_JOINED)
+STEP_MM = 0.5  # between points of a centreline that the reader moved
+OFF_BRANCH_MM = 4.0  # a narrowing farther from the moved centreline is not on it any more
 # doubts about the automatic pose, answered by a reader who placed a landmark
 _ANSWERED = ("pose_disagreement", "landmarks_kept")
 NAMED_IN_DEG = 12.0  # a frame corrected by more: the branches were named in another heart
@@ -77,7 +81,9 @@ class Correction:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | tuple | list):
-        return [round(float(v), 3) for v in value]
+        return [_plain(v) for v in value]
+    if isinstance(value, float):
+        return round(value, 3)
     return value
 
 
@@ -126,12 +132,15 @@ def edit_cmr_wall(
 
 
 def edit_branch(kind: str, results: Results, name: str, value: Any = None, who: str = "", when: str = "") -> Correction:
-    """Delete (no ``value``), rename (new name), cut (mm) or join (the second branch) a branch; checked at once."""
+    """Delete (no ``value``), rename (new name), cut (mm), join (the second branch) or move (points (n, 3) LPS mm) a
+    branch; checked at once."""
     assert results.tree is not None
     before = name if kind in (BRANCH_DELETED, BRANCH_RENAMED) else None
     if kind == BRANCH_CUT:
         branch = results.tree.branch(name)
         before = round(branch.length_mm, 2) if branch is not None else None
+    if kind == BRANCH_MOVED:
+        value = tuple(tuple(float(v) for v in point) for point in np.asarray(value, float).reshape(-1, 3))
     correction = Correction(kind, name, before, value, who=who, when=when)
     _edited(results.tree, correction)
     return correction
@@ -244,7 +253,33 @@ def _edited(tree: CoronaryTree, correction: Correction) -> CoronaryTree:
         return editing.cut(tree, name, float(value))
     if correction.kind == BRANCHES_JOINED:
         return editing.join(tree, name, str(value))
+    if correction.kind == BRANCH_MOVED:
+        return _moved_branch(tree, name, np.asarray(value, float))
     return tree
+
+
+def _moved_branch(tree: CoronaryTree, name: str, points_mm: NDArray[np.float64]) -> CoronaryTree:
+    """A branch along other points (n, 3). Each new point takes the radius of the old one nearest to it; narrowings move
+    to the nearest new point, and go where they are off the branch. BadInputError where there is no such branch."""
+    branch = tree.branch(name)
+    if branch is None or len(points_mm) < 2:
+        raise BadInputError(f"The coronary tree has no branch '{name}' to move, or it has fewer than two points.")
+    arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points_mm, axis=0), axis=1))])
+    at = np.linspace(0.0, arc[-1], max(2, round(arc[-1] / STEP_MM) + 1))
+    points = np.stack([np.interp(at, arc, points_mm[:, k]) for k in range(3)], axis=1)
+    nearest = np.argmin(np.linalg.norm(points[:, None] - branch.points_mm[None], axis=2), axis=1)
+    moved = replace(branch, points_mm=points, radius_mm=np.asarray(branch.radius_mm)[nearest])
+    stenoses = []
+    for stenosis in tree.stenoses:
+        if stenosis.branch == name:
+            away = np.linalg.norm(points - stenosis.point_mm, axis=1)
+            place = int(np.argmin(away))
+            if away[place] > OFF_BRANCH_MM:
+                continue
+            stenosis = replace(stenosis, point_mm=points[place], position_mm=float(moved.arc_mm[place]))
+        stenoses.append(stenosis)
+    branches = tuple(moved if b.name == name else b for b in tree.branches)
+    return replace(tree, branches=branches, stenoses=tuple(stenoses))
 
 
 def _stress(results: Results) -> Perfusion:

@@ -1,0 +1,108 @@
+"""Borders of the AHA segments as sheets through the wall, and of the territories as lines on it.
+
+A sheet cut by a slice is a line: over the short axis the borders between the segments of a ring, over the long axes
+those between the rings. Sheets stand on the mid-wall surface and reach through the wall along its normal.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CardiacFusionLib.fusion.result import Surface
+
+Array = NDArray[np.float64]
+
+# (first angle, step, lowest level, highest level) of the radial borders; angles from the anterior RV insertion
+_RADIAL = ((0.0, 60.0, 1 / 3, 1.0), (15.0, 90.0, 0.0, 1 / 3))
+_RINGS = (0.0, 1 / 3, 2 / 3)
+DENSITY_G_ML = 1.05  # myocardium; the surface keeps mass and area, their quotient is the thickness
+USUAL_THICKNESS_MM = 9.0
+OVERHANG_MM = 0.8  # a border reaches a little beyond the wall, so that it is seen to end there
+
+
+def normals(surface: Surface) -> Array:
+    """Unit normals (n, 3) of the surface's points."""
+    p, t = surface.points_mm, surface.triangles
+    face = np.cross(p[t[:, 1]] - p[t[:, 0]], p[t[:, 2]] - p[t[:, 0]])
+    total = np.stack([np.bincount(t.ravel(), np.repeat(face[:, k], 3), minlength=len(p)) for k in range(3)], axis=1)
+    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9)
+
+
+def thickness_mm(surface: Surface) -> Array:
+    """Wall thickness (n,) from mass and area; a usual one where the surface does not hold them."""
+    if not {"mass_g", "area_mm2"} <= set(surface.values):
+        return np.full(len(surface.points_mm), USUAL_THICKNESS_MM)
+    mass, area = (np.asarray(surface.values[k], float) for k in ("mass_g", "area_mm2"))
+    measured = 1000.0 * mass / DENSITY_G_ML / np.maximum(area, 1e-6)
+    return np.where(measured > 1.0, measured, USUAL_THICKNESS_MM)
+
+
+def _cut(surface: Surface, level_set: Array, near: NDArray[np.bool_]) -> Array:
+    """Where ``level_set`` (n,) is zero on the triangles whose points are all ``near``: (k, 7), a row a straight piece:
+    the barycentric weights of its two ends, and the triangle's number."""
+    t = surface.triangles
+    value = level_set[t]
+    crossed = near[t].all(axis=1) & (np.sign(value).min(axis=1) <= 0) & (np.sign(value).max(axis=1) > 0)
+    ends, owners = [], []
+    for triangle in np.flatnonzero(crossed):
+        v = value[triangle]
+        found = []
+        for a, b in ((0, 1), (1, 2), (2, 0)):
+            if (v[a] > 0) != (v[b] > 0):
+                share = v[a] / (v[a] - v[b])
+                weights = np.zeros(3)
+                weights[a], weights[b] = 1 - share, share
+                found.append(weights)
+        if len(found) == 2:
+            ends.append(found)
+            owners.append(triangle)
+    return np.concatenate([np.array(ends).reshape(-1, 6), np.array(owners, float).reshape(-1, 1)], axis=1)
+
+
+def _pieces(surface: Surface, level_set: Array, near: NDArray[np.bool_], *fields: Array) -> list[Array]:
+    """Each of ``fields`` (n, ...) at both ends of every piece of the cut: (k, 2, ...)."""
+    cut = _cut(surface, level_set, near)
+    weights, triangles = cut[:, :6].reshape(-1, 2, 3), surface.triangles[cut[:, 6].astype(int)]
+    return [np.einsum("kew,kw...->ke...", weights, np.asarray(field, float)[triangles]) for field in fields]
+
+
+def segment_borders(surface: Surface) -> tuple[Array, NDArray[np.int32]]:
+    """Points (m, 3) in the heart frame and triangles of the sheets between segments; empty without AHA coordinates."""
+    if not {"aha_phi_deg", "aha_level"} <= set(surface.values):
+        return np.zeros((0, 3)), np.zeros((0, 3), np.int32)
+    phi, level = (np.asarray(surface.values[k], float) for k in ("aha_phi_deg", "aha_level"))
+    through = normals(surface) * (thickness_mm(surface) / 2 + OVERHANG_MM)[:, None]
+    sheets = []
+    for first, step, low, high in _RADIAL:
+        for border in np.arange(first, 360.0, step):
+            off = np.mod(phi - border + 180.0, 360.0) - 180.0
+            at, out, height = _pieces(surface, off, np.abs(off) < 60.0, surface.points_mm, through, level)
+            inside = (height.mean(axis=1) >= low) & (height.mean(axis=1) <= high)
+            sheets.append((at[inside], out[inside]))
+    for border in _RINGS:
+        at, out = _pieces(surface, level - border, np.ones(len(level), bool), surface.points_mm, through)
+        sheets.append((at, out))
+    at, out = (np.concatenate([s[k] for s in sheets]) for k in (0, 1))
+    corners = np.stack([at[:, 0] - out[:, 0], at[:, 1] - out[:, 1], at[:, 1] + out[:, 1], at[:, 0] + out[:, 0]], axis=1)
+    base = 4 * np.arange(len(corners))[:, None]
+    triangles = np.concatenate([base + np.array([0, 1, 2]), base + np.array([0, 2, 3])]).astype(np.int32)
+    return corners.reshape(-1, 3), triangles
+
+
+def territory_lines(surface: Surface, name: str = "territory_patient", lift_mm: float = 0.6) -> Array:
+    """Pieces (k, 2, 3) of the borders between territories, ``lift_mm`` outside the mid-wall surface."""
+    if name not in surface.values:
+        return np.zeros((0, 2, 3))
+    owner = np.asarray(surface.values[name]).astype(int)
+    lifted = surface.points_mm + normals(surface) * lift_mm
+    lines = []
+    for vessel in (1, 2, 3):
+        mine = np.where(owner == vessel, 1.0, -1.0)
+        t = surface.triangles
+        met = np.zeros(len(owner), bool)  # each border is drawn once: by the vessel with the lower number
+        touching = t[(owner[t] >= vessel).all(axis=1)]
+        met[touching.ravel()] = True
+        (at,) = _pieces(surface, mine, met, lifted)
+        lines.append(at)
+    return np.concatenate(lines)

@@ -1,0 +1,164 @@
+"""Everything the Slicer panel asks of a case: open it, look at it, correct it, hand it on. One face for one caller.
+
+Nothing here is a widget; scene work is done in ``mrml``, corrections in ``pipeline.at_work``. Errors are sentences
+(BadInputError, StageError).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from CardiacFusionLib.mrml import charts, display, jumping
+from CardiacFusionLib.mrml.app import save_scene
+from CardiacFusionLib.mrml.case import CaseInScene, cases_in, remove_case
+from CardiacFusionLib.mrml.layout import LAYOUT_IDS, arrange, register_layout
+from CardiacFusionLib.mrml.picking import SegmentPick
+from CardiacFusionLib.mrml.rows import FindingRow, FlagRow, LandmarkRow, MapChoice, SegmentRow, StenosisRow
+from CardiacFusionLib.mrml.scene import build_scene
+from CardiacFusionLib.mrml.volumes import volume_of
+from CardiacFusionLib.pipeline.at_work import Changed, Correction, note, save, session_of, start_session
+from CardiacFusionLib.pipeline.corrected_case import content_with, ct_of, open_reading, write_case
+from CardiacFusionLib.pipeline.session import ReaderSession
+from CardiacFusionLib.spatial.errors import BadInputError, StageError
+
+__all__ = [
+    "LAYOUT_IDS",
+    "CaseInScene",
+    "Changed",
+    "Correction",
+    "FindingRow",
+    "FlagRow",
+    "LandmarkRow",
+    "MapChoice",
+    "SegmentRow",
+    "StenosisRow",
+    "cases_in",
+    "export_case_folder",
+    "export_report",
+    "export_scene",
+    "jump_to",
+    "load_case",
+    "on_segment_picked",
+    "register_layout",
+    "remove_case",
+    "save_case_record",
+    "select_branch",
+    "set_borders",
+    "set_map",
+    "set_opacity",
+    "set_threshold",
+    "show_case",
+]
+
+
+def load_case(folder: Path, scene: Any, ct: Path | None = None) -> CaseInScene:
+    """Put a finished case folder into ``scene``, with the corrections kept in it.
+
+    ``ct``: where the CT lies now, if it has moved. All nodes come in one step; on any error nothing stays behind.
+    Raises BadInputError with the way out where the folder or the CT cannot be used.
+    """
+    reading = open_reading(Path(folder))
+    volume = ct_of(reading.earlier, ct)
+    session = ReaderSession(reading)
+    content = content_with(reading, session.results, volume, Path(folder).resolve().name)
+    nodes = build_scene(content, scene)
+    case = CaseInScene(scene, nodes.shelf)
+    case.shelf.set_facts(folder=str(Path(folder).resolve()), record=reading.earlier.record)
+    start_session(case, session)
+    note(case, session)
+    return case
+
+
+def show_case(case: CaseInScene) -> None:
+    """Point all views at a case (after the layout was set)."""
+    arrange(case.scene, case.nodes)
+    display.add_legends(case.nodes)
+
+
+def set_map(case: CaseInScene, key: str) -> None:
+    """Show one of ``case.maps()`` in all views."""
+    display.set_map(case.scene, case.nodes, key)
+
+
+def set_opacity(case: CaseInScene, opacity: float) -> None:
+    """Opacity 0..1 of the map over the CT."""
+    display.set_opacity(case.scene, case.nodes, opacity)
+
+
+def set_threshold(case: CaseInScene, low: float, high: float) -> None:
+    """Draw only values between ``low`` and ``high`` of the map that is shown."""
+    display.set_threshold(case.nodes, low, high)
+
+
+def set_borders(case: CaseInScene, visible: bool) -> None:
+    """Show or hide the borders of segments and territories."""
+    display.set_borders(case.nodes, visible)
+
+
+def jump_to(case: CaseInScene, kind: str, number: int | str) -> tuple[float, float, float]:
+    """All views to a "segment", "stenosis", "finding" or "landmark"; the place in patient LPS mm."""
+    return jumping.jump_to(case, kind, number)
+
+
+def select_branch(case: CaseInScene, name: str) -> None:
+    """Show the diameter along a branch; BadInputError where it has no curve."""
+    if not charts.select_branch(case.shelf, name):
+        raise BadInputError(f"There is no diameter curve of '{name}' in this case.")
+
+
+def on_segment_picked(case: CaseInScene, callback: Callable[[int], object], interactor: Any) -> SegmentPick:
+    """Call back with the segment of each click in the bullseye's view, whose VTK interactor is given; see ``stop``."""
+    return SegmentPick(interactor, callback)
+
+
+def save_case_record(case: CaseInScene) -> None:
+    """Put the corrections of the scene into the case folder (``case.json`` and ``corrections.npz``)."""
+    save(case)
+
+
+def export_case_folder(case: CaseInScene, target: Path) -> Path:
+    """Write the case as it stands, corrections followed, to a folder (its own is allowed); whole or not at all."""
+    session = session_of(case)
+    write_case(session.reading, session.results, session.corrections, Path(target))
+    return Path(target)
+
+
+def export_report(case: CaseInScene, target: Path) -> Path:
+    """Write the report of the case as it stands (one HTML file, without the scene's pictures)."""
+    from CardiacFusionLib.report.html import write_report
+
+    session = session_of(case)
+    content = content_with(session.reading, session.results, volume_of(case.ct), case.title)
+    target = Path(target)
+    with _whole(target) as draft:
+        write_report(content, (), draft, "Pictures are in the scene; the command line's report holds them too.")
+    return target
+
+
+def export_scene(scene: Any, target: Path) -> Path:
+    """Write the scene as a ``.mrb``, whole or not at all."""
+    target = Path(target)
+    try:
+        save_scene(scene, target)
+    except OSError as error:
+        raise StageError("scene", f"{target} could not be written ({error.strerror or error}).") from error
+    return target
+
+
+@contextmanager
+def _whole(target: Path) -> Iterator[Path]:
+    """A draft beside ``target`` that takes its place at the end, or goes."""
+    draft = target.with_name(f".{target.name}.partial")
+    try:
+        yield draft
+        draft.replace(target)
+    except OSError as error:
+        full = shutil.disk_usage(target.parent).free < 64 * 1024 if target.parent.is_dir() else False
+        reason = "the disk is full" if full else error.strerror or str(error)
+        raise StageError("write", f"{target} could not be written ({reason}).") from error
+    finally:
+        draft.unlink(missing_ok=True)
