@@ -76,7 +76,10 @@ def cut(tree: CoronaryTree, name: str, at_mm: float) -> CoronaryTree:
         )
     keep = branch.arc_mm <= at_mm
     keep[:2] = True
-    shorter = replace(branch, points_mm=branch.points_mm[keep], radius_mm=branch.radius_mm[keep])
+    reference = None if branch.reference_mm is None else branch.reference_mm[keep]
+    shorter = replace(
+        branch, points_mm=branch.points_mm[keep], radius_mm=branch.radius_mm[keep], reference_mm=reference
+    )
     gone: set[str] = set()
     for child in tree.branches:
         if child.parent == name and _fork_mm(branch, child) > at_mm:
@@ -105,6 +108,7 @@ def join(tree: CoronaryTree, first: str, second: str) -> CoronaryTree:
         a,
         points_mm=np.concatenate([a.points_mm, gap, b.points_mm]),
         radius_mm=np.concatenate([a.radius_mm, between, b.radius_mm]),
+        reference_mm=None,  # the two were judged apart
     )
     shift = float(joined.arc_mm[len(a.points_mm) + len(gap)])
 

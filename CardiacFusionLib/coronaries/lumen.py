@@ -52,6 +52,7 @@ class SearchRegion:
     labels: NDArray[np.uint8]  # (z, y, x) on the crop's grid, nearest voxel of the walls' labels
     mask: NDArray[np.bool_]
     blood: Blood
+    outside_share: float = 0.0  # of the ventricles' voxels that lie beyond the CT
 
 
 def distance_mm(mask: NDArray[np.bool_], sampling_zyx_mm: Sequence[float]) -> NDArray[np.float32]:
@@ -168,6 +169,14 @@ def search_region(ct: Volume, labels: Volume, pose: HeartPose) -> SearchRegion |
     part = cropped(ct, box)
     on_grid = labels_on(part, labels)
     spacing = part.spacing_mm[::-1]
-    return SearchRegion(
-        part, on_grid, search_mask(on_grid, spacing, heights_above_base(part, pose)), blood_of_root(part, on_grid)
-    )
+    mask = search_mask(on_grid, spacing, heights_above_base(part, pose))
+    return SearchRegion(part, on_grid, mask, blood_of_root(part, on_grid), _outside_share(ct, labels))
+
+
+def _outside_share(ct: Volume, labels: Volume) -> float:
+    ventricles = np.argwhere(np.isin(labels.array, (int(Label.LV_CAVITY), int(Label.MYOCARDIUM), int(Label.RV_CAVITY))))
+    if not len(ventricles):
+        return 0.0
+    some = ventricles[:: max(1, len(ventricles) // 20_000), ::-1].astype(float)
+    index = apply(ct.lps_to_index, apply(labels.index_to_lps, some))
+    return float(np.any((index < -0.5) | (index > np.asarray(ct.size) - 0.5), axis=1).mean())

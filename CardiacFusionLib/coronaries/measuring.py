@@ -2,68 +2,81 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from CardiacFusionLib.coronaries.centreline import centred
-from CardiacFusionLib.coronaries.lumen import Blood
+from CardiacFusionLib.coronaries.centreline import STEP_MM, centred
 from CardiacFusionLib.coronaries.naming import SIDE, NamedPath
 from CardiacFusionLib.coronaries.paths import PathTree
-from CardiacFusionLib.coronaries.radius import CrossSections, blur_of, cross_sections, measured
+from CardiacFusionLib.coronaries.pruning import Picture
+from CardiacFusionLib.coronaries.radius import (
+    CALCIUM_OVER_BLOOD_HU,
+    CrossSections,
+    cross_sections,
+    measured,
+    radial_steps,
+)
 from CardiacFusionLib.coronaries.stenosis import find_stenoses, healthy
 from CardiacFusionLib.spatial.tree import Branch, Stenosis
-from CardiacFusionLib.spatial.volume import Volume
 
 GAP_SHARE_DOUBT = 0.2
+RING_SHARE, RING_MM, RING_REACH_MM = 0.7, 7.0, 2.8  # directions, length and reach of a ring; stents begin at 8 mm
 NARROWED, NARROWED_OVER = 0.9, 0.15  # share of the reference: below it plaque begins to count, fully 0.15 lower
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What the branches of a tree measure; ``bridged``: names of those partly without a visible lumen."""
+    """What the branches of a tree measure; names of those ``bridged`` in part without a visible lumen, and of those
+    ``ringed`` in part by something dense (a stent)."""
 
     branches: tuple[Branch, ...]
     stenoses: tuple[Stenosis, ...]
     bridged: tuple[str, ...]
+    ringed: tuple[str, ...] = ()
 
 
-def measure(ways: PathTree, named: list[NamedPath], ct: Volume, tubes: NDArray[np.float32], blood: Blood) -> Measured:
+def measure(ways: PathTree, named: list[NamedPath], picture: Picture) -> Measured:
     """Centre, measure and judge every named way; parents come before children in ``named``.
 
     The lumen is fitted twice: first with the wall lying on it, then with the wall where the healthy taper has it, so
     that plaque is not taken for blurred fat.
     """
+    ct, blood = picture.ct, picture.blood
     drawn: dict[str, Branch] = {}
     for path in named:
-        points = centred(ways.points_mm[path.nodes], tubes, ct)
+        points = centred(ways.points_mm[path.nodes], picture.tubes, ct)
         parent = drawn.get(path.parent) if path.parent is not None else None
         if parent is not None:
             points = _attached(points, parent)
         drawn[path.name] = Branch(path.name, points, np.ones(len(points)), path.parent)
     cuts = {name: cross_sections(b.points_mm, ct, blood.hu) for name, b in drawn.items()}
-    blur = blur_of(_joined(list(cuts.values())), blood.hu) if cuts else 0.0
     branches: list[Branch] = []
     stenoses: list[Stenosis] = []
     for name, branch in drawn.items():
-        first = measured(cuts[name], blood.hu, blur)
+        first = measured(cuts[name], blood.hu, picture.blur_mm)
         reference = healthy(branch.arc_mm, 2.0 * first.radius_mm)
-        within = measured(cuts[name], blood.hu, blur, reference / 2.0)
+        within = measured(cuts[name], blood.hu, picture.blur_mm, reference / 2.0)
         # only a narrowed lumen has its wall away from it
         narrowed = np.clip((NARROWED - 2.0 * first.radius_mm / reference) / NARROWED_OVER, 0.0, 1.0)
         radius = (1.0 - narrowed) * first.radius_mm + narrowed * within.radius_mm
         profile = replace(first, radius_mm=radius)
-        branch = Branch(name, branch.points_mm, radius, branch.parent)
+        branch = Branch(name, branch.points_mm, radius, branch.parent, healthy(branch.arc_mm, 2.0 * radius))
         branches.append(branch)
         if not name.startswith(SIDE):
             stenoses += find_stenoses(branch, profile)
     bridged = tuple(p.name for p in named if ways.gap[p.nodes].mean() > GAP_SHARE_DOUBT)
-    return Measured(tuple(branches), tuple(stenoses), bridged)
+    ringed = tuple(name for name, cut in cuts.items() if _is_ringed(cut, blood.hu))
+    return Measured(tuple(branches), tuple(stenoses), bridged, ringed)
 
 
-def _joined(cuts: list[CrossSections]) -> CrossSections:
-    return CrossSections(*(np.concatenate([getattr(c, f.name) for c in cuts]) for f in fields(CrossSections)))
+def _is_ringed(cut: CrossSections, blood_hu: float) -> bool:
+    """Is the branch surrounded by something much brighter than blood over the length of a short stent?"""
+    near = radial_steps() <= RING_REACH_MM
+    bright = (cut.values[..., near] > blood_hu + CALCIUM_OVER_BLOOD_HU).any(axis=-1).mean(axis=1) >= RING_SHARE
+    runs = np.diff(np.flatnonzero(np.diff(np.concatenate([[0], bright.astype(np.int8), [0]]))))[::2]
+    return bool(len(runs) and runs.max() * STEP_MM >= RING_MM)
 
 
 def _attached(points: NDArray[np.float64], parent: Branch) -> NDArray[np.float64]:

@@ -105,7 +105,7 @@ def _misfit(cut: CrossSections, blood_hu: float, blur_mm: float, outer_mm: Array
     """Mean squared misfit (n, radii) in HU^2 of every candidate radius; rays vote by their better ``KEPT_SHARE``."""
     table = disc(blur_mm).astype(np.float32)
     n = len(cut.values)
-    misfit = np.empty((n, len(RADII_MM)), np.float32)
+    misfit = np.empty((n, len(RADII_MM)))
     inside = cut.inside.astype(np.float32)
     samples = np.maximum(inside.sum(axis=-1), 1.0)
     enough = cut.fit.sum(axis=1) >= RAYS // 4

@@ -7,25 +7,22 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from CardiacFusionLib.coronaries.lumen import MIN_CONTRAST_HU, Blood, SearchRegion, distance_mm, search_region
+from CardiacFusionLib.coronaries.judging import MEASURE_SPACING_MM, judge, nothing
+from CardiacFusionLib.coronaries.lumen import MIN_CONTRAST_HU, SearchRegion, distance_mm, search_region
 from CardiacFusionLib.coronaries.measuring import Measured, measure
 from CardiacFusionLib.coronaries.naming import name_branches
 from CardiacFusionLib.coronaries.ostia import AorticRoot, doors_on, find_root
 from CardiacFusionLib.coronaries.paths import PathTree, grow_tree, search_grid, tube_level
-from CardiacFusionLib.coronaries.pruning import pruned
+from CardiacFusionLib.coronaries.pruning import Picture, blur_of_tree, pruned
 from CardiacFusionLib.coronaries.vesselness import vesselness
 from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import LANDMARK_NAMES, HeartPose
-from CardiacFusionLib.spatial.quality import Flag, Level, Quality
-from CardiacFusionLib.spatial.tree import MAIN_BRANCHES, NOT_MEASURED, CoronaryTree
+from CardiacFusionLib.spatial.tree import MAIN_BRANCHES, CoronaryTree
 from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.walls.result import CtWalls
 
-STAGE = "coronaries"
-FINE_SPACING_MM = 0.7  # SCCT 2022: coronary CT is reconstructed at <= 0.6 mm; above, small branches blur away
 MAX_SPACING_MM = 2.0  # a 3 mm artery is then one and a half voxels wide: nothing can be measured
-MEASURE_SPACING_MM = 1.2  # above, an artery of 3 mm is two voxels wide: its narrowings and its twigs are guesswork
 NOISE_CUBE_MM = 32.0  # noise is read in a cube of this side
 NOISE_DEPTH_MM = 4.5  # this deep in a chamber its edge casts no vesselness
 
@@ -75,21 +72,23 @@ def tree_of(
 ) -> CoronaryTree:
     """The second half of ``extract``: from vesselness ``tubes`` (on the grid of ``region.ct``) to the judged tree."""
     grid = search_grid(region.ct, tubes, region.mask, root.surface, level)
-    ways = pruned(grow_tree(grid, root.surface), tubes, region.ct, region.blood)
+    ways = grow_tree(grid, root.surface)
+    picture = Picture(region.ct, tubes, region.blood, blur_of_tree(ways, tubes, region.ct, region.blood))
+    ways = pruned(ways, picture)
     # the first tree may leave the root anywhere; the second one only at the two ostia the first one used, so that
     # LAD and LCx meet in the LM
     doors = _ostia(ways, pose, root.centre_mm)
     if len(doors):
         tell(0.65, "following the ostia")
         starts = doors_on(region.ct, root.surface, doors)
-        ways = pruned(grow_tree(grid, starts), tubes, region.ct, region.blood)
+        ways = pruned(grow_tree(grid, starts), picture)
     tell(0.75, "naming branches")
     named, dominance = name_branches(ways, pose, root.centre_mm)
-    found = measure(ways, named, region.ct, tubes, region.blood)
+    found = measure(ways, named, picture)
     if max(ct.spacing_mm) > MEASURE_SPACING_MM:
         found = _only_main(found)
     tell(0.95, "judging the tree")
-    quality = _judge(ct, region.blood, found, len(ways.points_mm) > 0, dominance)
+    quality = judge(ct, region, root, found, len(ways.points_mm) > 0, dominance)
     return CoronaryTree(found.branches, found.stenoses, dominance, "lps", quality)
 
 
@@ -132,42 +131,11 @@ def _tubes_of_noise(region: SearchRegion) -> NDArray[np.float32]:
 
 
 def _nothing(name: str, reason: str) -> CoronaryTree:
-    return CoronaryTree((), quality=Quality((Flag(STAGE, name, Level.DOUBTFUL, reason),)))
+    return CoronaryTree((), quality=nothing(name, reason))
 
 
 def _only_main(found: Measured) -> Measured:
     """What a coarse CT can show: the main branches, unmeasured. Anything finer would be a name on noise."""
     kept = tuple(b for b in found.branches if b.name in MAIN_BRANCHES)
-    return Measured(kept, (), tuple(name for name in found.bridged if name in MAIN_BRANCHES))
-
-
-def _judge(ct: Volume, blood: Blood, found: Measured, any_tube: bool, dominance: str) -> Quality:
-    flags = []
-
-    def doubt(name: str, reason: str) -> None:
-        flags.append(Flag(STAGE, name, Level.DOUBTFUL, reason))
-
-    names = {b.name for b in found.branches}
-    missing = [name for name in MAIN_BRANCHES if name not in names]
-    if not any_tube:
-        doubt("no_tree", "No vessel connected to the aortic root was found; the coronary tree is empty.")
-    elif missing:
-        doubt("missing_branches", f"Not found: {', '.join(missing)}; a narrowing there would not be seen.")
-    if max(ct.spacing_mm) > FINE_SPACING_MM:
-        doubt(
-            "coarse_ct",
-            f"Voxels of {max(ct.spacing_mm):.1f} mm: only main branches can be followed, diameters are estimates.",
-        )
-    if max(ct.spacing_mm) > MEASURE_SPACING_MM:
-        doubt(
-            NOT_MEASURED,
-            f"Voxels of {max(ct.spacing_mm):.1f} mm: side branches and narrowings are not shown; above "
-            f"{MEASURE_SPACING_MM} mm they cannot be told from noise.",
-        )
-    if blood.sd_hu > 0.25 * blood.contrast_hu:
-        doubt("noisy_blood", f"Blood in the aortic root varies by {blood.sd_hu:.0f} HU; small branches may be noise.")
-    if found.bridged:
-        doubt("bridged", f"Parts of {', '.join(found.bridged)} were bridged without a visible lumen.")
-    if any_tube and dominance == "unknown":
-        doubt("dominance_unknown", "The posterior descending artery was not found; dominance is unknown.")
-    return Quality.of(flags)
+    names = {b.name for b in kept}
+    return Measured(kept, (), *(tuple(n for n in marked if n in names) for marked in (found.bridged, found.ringed)))

@@ -132,9 +132,9 @@ def _of_patches(
             alone[vessel] = alone.get(vessel, np.zeros_like(patch)) | patch
     result = []
     for s in candidates:
-        patch = matched.get(id(s))
-        if patch is not None and _chance(flow, patch, remote, len(candidates)) <= MATCH_CHANCE:
-            result.append(_matched(flow, tree, s, patch, reach[id(s)], remote))
+        mine = matched.get(id(s))
+        if mine is not None and _chance(flow, mine, remote, len(candidates)) <= MATCH_CHANCE:
+            result.append(_matched(flow, tree, s, mine, reach[id(s)], remote))
     for vessel, patch in alone.items():
         heavy = mass[patch].sum() >= remote.region_g and _slices_of(flow, patch) >= MIN_SLICES
         if heavy and _chance(flow, patch, remote, SEGMENTS) <= ALONE_CHANCE:

@@ -45,3 +45,6 @@ class Fusion:
     segments: pd.DataFrame
     findings: tuple[Finding, ...]
     quality: Quality = field(default_factory=Quality)
+    # a row a narrowing: branch, vessel, scct_segment, diameter_percent, cad_rads, position_mm, length_mm, calcified,
+    # mass_at_risk_g (distal to it, patient map), ischaemic_share (of its muscle that the slices saw), aha_share
+    narrowings: pd.DataFrame | None = None

@@ -9,8 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from CardiacFusionLib.fusion.findings import FlowOnWall, find
+from CardiacFusionLib.fusion.narrowings import narrowing_table
 from CardiacFusionLib.fusion.perfusion_on_wall import on_wall, rings_of
 from CardiacFusionLib.fusion.result import Fusion, Surface
+from CardiacFusionLib.fusion.significance import remote_of
 from CardiacFusionLib.fusion.surface import VESSEL_CODE, wall_lattice, wall_surface
 from CardiacFusionLib.fusion.territories import patient_supply
 from CardiacFusionLib.perfusion.result import Perfusion
@@ -68,7 +70,8 @@ def fuse(
     heights = np.asarray(registration.pairing.z_mm, float)
     heights = heights[np.isfinite(heights)]
     flow = FlowOnWall(surface, mbf, mpr, distance, supply, relative, everything, heights)
-    return Fusion(surface, segment_table(surface), find(flow, tree), own)
+    table = narrowing_table(tree, supply, surface, remote_of(surface, mbf))
+    return Fusion(surface, segment_table(surface), find(flow, tree), own, table)
 
 
 def segment_table(surface: Surface) -> pd.DataFrame:

@@ -235,7 +235,12 @@ def wall_surface(lattice: WallLattice, pose: HeartPose) -> Surface:
     phi = stretched_deg(lattice.angle_deg(points) - anterior, septum)
     level = lattice.level(points[:, 2])
     territory = np.array([VESSEL_CODE[AHA_TERRITORY[int(s)]] if s else 0 for s in segment], dtype=np.int8)
-    values = {"segment": segment, "territory_aha": territory, "area_mm2": area, "mass_g": mass}
+    values: dict[str, NDArray[np.generic]] = {
+        "segment": segment,
+        "territory_aha": territory,
+        "area_mm2": area,
+        "mass_g": mass,
+    }
     return Surface(points, triangles, {**values, "aha_phi_deg": phi, "aha_level": level})
 
 

@@ -41,6 +41,7 @@ class Branch:
     points_mm: NDArray[np.float64]
     radius_mm: NDArray[np.float64]
     parent: str | None = None
+    reference_mm: NDArray[np.float64] | None = None  # (n,) diameter of the lumen without its narrowings, where known
 
     @property
     def arc_mm(self) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from CardiacFusionLib.twin.case import CLINICAL_SPACING_MM, KIND_SHARE
 from CardiacFusionLib.twin.coronary.draw import draw_tree
 from CardiacFusionLib.twin.ct.appearance import Appearance
 from CardiacFusionLib.twin.ct.render import clinical_grid, render_ct
-from CardiacFusionLib.twin.flow.field import FlowField, culprits, draw_flow
+from CardiacFusionLib.twin.flow.field import FlowField, draw_flow
 from CardiacFusionLib.twin.heart.anatomy import Heart
 from CardiacFusionLib.twin.heart.placement import draw_ct_pose
 from CardiacFusionLib.walls.result import CtWalls
@@ -53,15 +53,8 @@ class FineCase:
     kind: str
     ct: Volume
     walls: CtWalls
-    heart: Heart
     pose: HeartPose
     tree: CoronaryTree
-    flow: FlowField
-
-    @property
-    def culprits(self) -> tuple[str, ...]:
-        """The vessels with a flow-limiting stenosis."""
-        return culprits(self.tree)
 
 
 @dataclass(frozen=True)
@@ -117,9 +110,7 @@ def fine_case(
         patient.heart, pose, grid, rng, drawn, look=look, noise_hu=noise_hu, motion_mm=motion_mm, circle=False,
         metal=False,
     )  # fmt: skip
-    return FineCase(
-        seed, patient.kind, ct, CtWalls(upright(labels, pose), pose), patient.heart, pose, drawn, patient.flow
-    )
+    return FineCase(seed, patient.kind, ct, CtWalls(upright(labels, pose), pose), pose, drawn)
 
 
 def upright(labels: Volume, pose: HeartPose, spacing_mm: float = 1.0) -> Volume:
@@ -136,32 +127,36 @@ def upright(labels: Volume, pose: HeartPose, spacing_mm: float = 1.0) -> Volume:
 
 
 def saved(case: FineCase, path: Path) -> None:
-    """Write CT and labels of a case; the rest follows from the seed."""
-    np.savez(
-        path, ct=case.ct.array, labels=case.walls.labels.array, seed=case.seed,
-        geometry=json.dumps({
-            name: [list(v.spacing_mm), list(v.origin_mm), np.asarray(v.direction).ravel().tolist()]
-            for name, v in (("ct", case.ct), ("labels", case.walls.labels))
-        }),
-    )  # fmt: skip
+    """Write a case whole (``.npz``): another version of the twin may draw another heart from the same seed."""
+    facts = {
+        "seed": case.seed, "kind": case.kind, "dominance": case.tree.dominance,
+        "geometry": {name: [list(v.spacing_mm), list(v.origin_mm), np.asarray(v.direction).ravel().tolist()]
+                     for name, v in (("ct", case.ct), ("labels", case.walls.labels))},
+        "pose": case.pose.lps_to_heart.tolist(),
+        "landmarks": {name: np.asarray(p).tolist() for name, p in case.pose.landmarks.items()},
+        "branches": [[b.name, b.parent] for b in case.tree.branches],
+        "stenoses": [{**asdict(s), "point_mm": s.point_mm.tolist()} for s in case.tree.stenoses],
+    }  # fmt: skip
+    lines = {f"branch{i}": np.column_stack([b.points_mm, b.radius_mm]) for i, b in enumerate(case.tree.branches)}
+    np.savez(path, ct=case.ct.array, labels=case.walls.labels.array, facts=json.dumps(facts), **lines)
 
 
 def loaded(path: Path) -> FineCase:
     """Read a case of :func:`saved`."""
     with np.load(path) as file:
-        geometry = json.loads(str(file["geometry"]))
-        patient = patient_of(int(file["seed"]))
+        facts = json.loads(str(file["facts"]))
 
         def volume(name: str) -> Volume:
-            spacing, origin, direction = geometry[name]
+            spacing, origin, direction = facts["geometry"][name]
             return Volume(file[name], tuple(spacing), tuple(origin), np.reshape(direction, (3, 3)))
 
+        lines = [file[f"branch{i}"] for i in range(len(facts["branches"]))]
         ct, labels = volume("ct"), volume("labels")
-        tree = patient.tree.transformed(patient.pose.heart_to_lps, "lps")
-        return FineCase(
-            int(file["seed"]), patient.kind, ct, CtWalls(labels, patient.pose), patient.heart, patient.pose, tree,
-            patient.flow,
-        )  # fmt: skip
+    branches = [Branch(n, line[:, :3], line[:, 3], up) for (n, up), line in zip(facts["branches"], lines)]
+    stenoses = [Stenosis(**{**s, "point_mm": np.asarray(s["point_mm"])}) for s in facts["stenoses"]]
+    pose = HeartPose(np.asarray(facts["pose"]), {n: np.asarray(p) for n, p in facts["landmarks"].items()})
+    tree = CoronaryTree(tuple(branches), tuple(stenoses), facts["dominance"], "lps")
+    return FineCase(facts["seed"], facts["kind"], ct, CtWalls(labels, pose), pose, tree)
 
 
 def _every(branch: Branch, step_mm: float = STEP_MM) -> tuple[Array, Array]:
