@@ -320,11 +320,11 @@ class CardiacFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self) -> None:
         """Called when the module is reloaded or the application closes."""
+        if self.sections is not None:
+            self.sections.cleanup()  # first: nothing may touch widgets that are about to go
         if self.logic is not None:
             self.logic.stopNow()
             self.logic.leaveCase()
-        if self.sections is not None:
-            self.sections.cleanup()
         self._disconnect()
         self.removeObservers()
 
