@@ -66,6 +66,7 @@ def new_object(sop_class: str, root: str, series: str, number: int, modality: st
     obj.Modality = modality
     obj.SeriesInstanceUID = uid_of(root, series)
     obj.SeriesNumber = 1
+    obj.BodyPartExamined = "HEART"
     obj.SeriesDescription = description
     obj.FrameOfReferenceUID = uid_of(root, "frame of reference", modality)
     obj.PositionReferenceIndicator = ""

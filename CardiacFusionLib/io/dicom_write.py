@@ -119,7 +119,9 @@ def _write_classic(
     for t in range(len(frames)):
         obj = new_object(MRImageStorage, root, f"{series.state} {key}", first + t, "MR", title)
         obj.ImageType = ["DERIVED", "PRIMARY", "PERFUSION"]
-        obj.ScanningSequence, obj.SequenceVariant, obj.ScanOptions = "GR", "SP", ""
+        # a prepared gradient echo: InversionTime may stand only where IR does
+        obj.ScanningSequence = "GR" if series.sequence.ti_ms is None else ["GR", "IR"]
+        obj.SequenceVariant, obj.ScanOptions = "SP", ""
         obj.MRAcquisitionType = "2D"
         obj.EchoTime, obj.EchoTrainLength = "1", "1"
         obj.AcquisitionNumber = t + 1

@@ -62,7 +62,7 @@ def correct_motion(series: Series, *, non_rigid: bool = True) -> tuple[Series, M
         fields = np.stack([p.displacement for p in parts if p.displacement is not None], axis=1)
         displacement = (fields * spacing[None, :, :, None, None]).astype(np.float32)
     residual = np.array([p.residual for p in parts]) * spacing.mean(axis=1)
-    similarity = np.stack([p.similarity for p in parts], axis=1)
+    similarity = np.stack([p.similarity for p in parts], axis=1).astype(np.float64)
     quality = Quality.of(_flags(residual, similarity))
     return series.with_array(corrected), Motion(
         shift_mm.astype(np.float32), displacement, residual, similarity, np.array(noise), quality

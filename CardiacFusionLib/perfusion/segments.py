@@ -20,6 +20,7 @@ from CardiacFusionLib.walls.result import CmrWalls
 # quartile of the segments), or absolutely as low as resting flow. Both are this project's choice, not a consensus.
 ISCHAEMIC_SHARE_OF_REMOTE = 0.6
 ISCHAEMIC_ML_MIN_G = 1.2
+INTERVAL = 1.96  # standard errors to either side: 95 %
 _LEVEL_OF_ORDER = (5 / 6, 1 / 2, 1 / 6)  # middle of the basal, mid and apical third
 Floats = NDArray[np.float64]
 
@@ -105,7 +106,8 @@ def segment_table(
     """One row a segment that holds pixels, 1..17.
 
     ``segment_mbf``: flow and its standard error fitted to the mean curve of each segment. Columns: ``segment``,
-    ``name``, ``pixels``, ``mbf_ml_min_g`` (of the mean curve) with ``mbf_se``; over the pixels ``mbf_mean``,
+    ``name``, ``pixels``, ``mbf_ml_min_g`` (of the mean curve) with ``mbf_se`` and the 95 %
+    interval ``mbf_low``, ``mbf_high``; over the pixels ``mbf_mean``,
     ``mbf_median``, ``mbf_sd``; ``mbf_endo``, ``mbf_epi`` (medians of the inner and outer half), ``endo_epi_ratio``;
     medians ``upslope``, ``peak``, ``time_to_peak_s``; ``ischaemic_share`` (0..1 of the pixels). With relative maps the
     flow columns keep their names but are relative: see the maps' units.
@@ -130,6 +132,8 @@ def segment_table(
                 "pixels": int(here.sum()),
                 "mbf_ml_min_g": value,
                 "mbf_se": error,
+                "mbf_low": max(value - INTERVAL * error, 0.0),
+                "mbf_high": value + INTERVAL * error,
                 "mbf_mean": float(flow.mean()),
                 "mbf_median": float(np.median(flow)),
                 "mbf_sd": float(flow.std()),
