@@ -27,12 +27,11 @@ def plane_points(pose: HeartPose, z_mm: float) -> NDArray[np.float64]:
     return pose.to_lps(np.stack([x.ravel(), y.ravel(), np.full(x.size, z_mm)], axis=1))
 
 
-def material_marks(heart: Heart, pose: HeartPose, points_lps: NDArray[np.float64], between: int = 0) -> Marks:
+def material_marks(heart: Heart, pose: HeartPose, points_lps: NDArray[np.float64]) -> Marks:
     """The wall's own material at both RV insertions' angles, and the cavity's centre, among points (n, 3) of a plane.
 
     The same places of the muscle in every phase and examination: the twin's wall coordinates (angle about the LV's
     centre, depth) go with the muscle. Absent where the plane does not cut the wall there.
-    ``between``: so many further places (``free_wall_0`` …) from the anterior to the inferior insertion.
     """
     depth, angle, level = heart.wall_coordinates(pose.to_heart(points_lps))
     inside = (level > -0.05) & (level < 1.05)
@@ -40,11 +39,7 @@ def material_marks(heart: Heart, pose: HeartPose, points_lps: NDArray[np.float64
     if not cavity.any():
         return {}
     found = {"lv_centre": points_lps[cavity].mean(axis=0)}
-    anterior, inferior = heart.insertion_angles_deg()
-    free = float(np.mod(anterior - inferior, 360.0))  # the septum lies the other way round
-    wanted = {INSERTIONS[0]: anterior, INSERTIONS[1]: inferior}
-    wanted |= {f"free_wall_{k}": anterior - free * (k + 1) / (between + 1) for k in range(between)}
-    for name, direction in wanted.items():
+    for name, direction in zip(INSERTIONS, heart.insertion_angles_deg()):
         off = (angle - direction + 180) % 360 - 180
         weight = inside * np.exp(-0.5 * ((off / ANGLE_SD_DEG) ** 2 + ((depth - 1) / DEPTH_SD) ** 2))
         if weight.sum() > MIN_WEIGHT:
