@@ -35,7 +35,7 @@ class QualitySection:
         if case is None:
             return ""
         doubts = sum(flag.level != "good" for flag in flags)
-        lines = [_("No stage had doubts.") if not doubts else _("{n} doubts; read them first.").format(n=doubts)]
+        lines = [_("No stage had doubts.") if not doubts else _("Doubts: {n}; read them first.").format(n=doubts)]
         if case.synthetic:
             lines.append(_("SYNTHETIC: a digital twin, no patient."))
         settings = record.get("parameters") or {}

@@ -22,6 +22,7 @@ def fill(table: Any, rows: Sequence[Sequence[str]], tips: Sequence[str] | None =
             table.setItem(r, c, item)
     table.clearSelection()
     table.resizeColumnsToContents()
+    table.resizeRowsToContents()
     table.blockSignals(was)
 
 

@@ -87,17 +87,7 @@ def desk(qapp: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     qt, ctk, own_widgets = standin_qt.make_modules()
     with SceneApp() as app:
         app.scene.RegisterNodeClass(slicer.vtkMRMLScriptedModuleNode())
-        i18n = types.ModuleType("slicer.i18n")
-        i18n.tr = lambda text, context=None: text
-        i18n.translate = lambda context, text: text
-        wrapper = types.ModuleType("slicer.parameterNodeWrapper")
-        wrapper.parameterNodeWrapper = standin_slicer.parameterNodeWrapper
-        wrapper.WithinRange = standin_slicer.WithinRange
-        bases = standin_slicer.base_classes(slicer, qt, MODULE_FOLDER)
-        for name, module in (
-            ("qt", qt), ("ctk", ctk), ("slicer.i18n", i18n), ("slicer.parameterNodeWrapper", wrapper),
-            ("slicer.ScriptedLoadableModule", bases),
-        ):  # fmt: skip
+        for name, module in standin_slicer.modules_of(slicer, qt, ctk, MODULE_FOLDER).items():
             monkeypatch.setitem(sys.modules, name, module)
         for name, kind in own_widgets.items():
             monkeypatch.setattr(slicer, name, kind, raising=False)

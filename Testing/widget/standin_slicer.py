@@ -165,6 +165,22 @@ class _Connector:
             setattr(self.widget, self.property, value)
 
 
+def modules_of(slicer: Any, qt: Any, ctk: Any, module_folder: Path) -> dict[str, types.ModuleType]:
+    """All modules that a Slicer module may import and slicer-core does not have."""
+    i18n = types.ModuleType("slicer.i18n")
+    i18n.tr = lambda text, context=None: text
+    i18n.translate = lambda context, text: text
+    wrapper = types.ModuleType("slicer.parameterNodeWrapper")
+    wrapper.parameterNodeWrapper, wrapper.WithinRange = parameterNodeWrapper, WithinRange
+    return {
+        "qt": qt,
+        "ctk": ctk,
+        "slicer.i18n": i18n,
+        "slicer.parameterNodeWrapper": wrapper,
+        "slicer.ScriptedLoadableModule": base_classes(slicer, qt, module_folder),
+    }
+
+
 class App:
     """Plays ``slicer.app``: a test run without a window."""
 

@@ -262,6 +262,29 @@ def test_reloading_the_module_ends_its_run(desk: Any, play: Any, review: FakeRev
     a_good_run_follows(desk, play, review)
 
 
+def test_what_the_reader_brought_along_is_used_at_the_end(
+    desk: Any, play: Any, review: FakeReview, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from CardiacFusionLib.pipeline import own_marks
+    from CardiacFusionLib.spatial.errors import BadInputError
+
+    used: list[tuple[str, Any]] = []
+
+    def outline(correction: Any, node: Any) -> None:
+        used.append(("outline", node.GetName()))
+        raise BadInputError("The segmentation 'Mine' has no segment called 'lv wall'; name it so.")
+
+    monkeypatch.setattr(own_marks, "take_outline", outline)
+    walls = desk.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Mine")
+    walls.GetSegmentation().AddEmptySegment("s", "anything")
+    desk.parameters.ownWalls = walls
+    play(MAKE_CASE)
+    press_run(desk)
+    desk.wait()
+    assert used == [("outline", "Mine")]
+    assert "no segment called 'lv wall'" in desk.last() and desk.logic.case is not None
+
+
 def test_a_second_run_waits_for_the_first(desk: Any, play: Any, review: FakeReview) -> None:
     play(WAIT)
     start_and_wait(desk)

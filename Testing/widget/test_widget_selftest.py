@@ -1,4 +1,4 @@
-"""The module's self-test, here with stand-ins for Qt and the application but the real scene, library and child process."""
+"""The module's self-test with stand-ins for Qt and the application, but the real scene, library and child."""
 
 from __future__ import annotations
 
