@@ -30,6 +30,8 @@ FACING_MM = 10.0  # an ostium this far to one side of the root's middle is surel
 CRUX_DEG = 50.0  # this near the inferior groove a way in the AV groove is at the crux
 TOP_LEVEL = 0.97  # the AV groove at the crux lies at the base or lower
 GROOVE_DEPTH = 0.08  # of the long axis: what lies so much lower has left the groove
+LM_WIDTH_MM = 3.0  # ways nearer than this at the start run in one lumen (LM diameter 4.5 mm, Dodge 1992)
+MAX_LM_MM = 20.0
 MIN_SIDE_MM = 9.0
 SIDE = "side"  # what branches without a vessel name are called
 MIN_UNNAMED_MM = 15.0  # a branch without a name is kept from this length on
@@ -174,17 +176,31 @@ def _left(work: _Naming) -> list[NamedPath]:
         a, b = work.ways[lad], work.ways[lcx]
         shared = _common(a, b)
         if shared > 1:
-            named.append(NamedPath("LM", None, a[:shared]))
+            last, other = _fork(work, a, b, shared)
+            named.append(NamedPath("LM", None, a[:last]))
             return [
                 *named,
-                NamedPath("LAD", "LM", a[shared - 1 :]),
-                NamedPath("LCx", "LM", _in_groove(work, b)[shared - 1 :]),
+                NamedPath("LAD", "LM", a[last - 1 :]),
+                NamedPath("LCx", "LM", _in_groove(work, b)[other - 1 :]),
             ]
     if lad is not None:
         named.append(NamedPath("LAD", None, work.ways[lad]))
     if lcx is not None:
         named.append(NamedPath("LCx", None, _in_groove(work, work.ways[lcx])))
     return named
+
+
+def _fork(work: _Naming, a: Nodes, b: Nodes, shared: int) -> tuple[int, int]:
+    """How many points of two ways lie in one lumen, given how many they share: two ways may part inside a wide LM."""
+    points = work.tree.points_mm
+    last, other = shared, shared
+    while last < len(a) - 1 and work.length(a[:last]) < MAX_LM_MM:
+        apart = np.linalg.norm(points[b[shared - 1 : other + 4]] - points[a[last]], axis=1)
+        if apart.min() > LM_WIDTH_MM:
+            break
+        other = max(other, shared + int(np.argmin(apart)))
+        last += 1
+    return last, other
 
 
 def _in_groove(work: _Naming, way: Nodes) -> Nodes:

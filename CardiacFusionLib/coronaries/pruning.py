@@ -20,10 +20,11 @@ from CardiacFusionLib.coronaries.paths import MIN_BRANCH_MM, PathTree
 from CardiacFusionLib.coronaries.radius import CrossSections, blur_of, cross_sections, measured
 from CardiacFusionLib.spatial.volume import Volume
 
-MIN_ENCLOSED = 0.86
+MIN_ENCLOSED = 0.84  # from the fork to the end, on average
+MIN_ENCLOSED_HERE = 0.62  # in one window: a thin distal vessel on muscle is darker on three sides
 MAX_BRIGHTNESS = 1.15  # of the aorta's contrast; calcium in part of a stretch does not lift its window this far
-MIN_BRIGHTNESS = 0.2
-MIN_RADIUS_MM = 0.4  # thinner than anything that is graded (SCCT: 1.5 mm diameter) and than what a CT can show
+MIN_BRIGHTNESS = 0.17
+MIN_RADIUS_MM = 0.35  # thinner than anything that is graded (SCCT: 1.5 mm diameter) and than what a CT can show
 WINDOW_MM = 8.0
 TOLERATED_MM = 12.0  # a narrowing may hide the lumen for so long where vessel follows
 SHORT_POINTS = 4  # a stretch of fewer points is too short to be judged by itself
@@ -95,7 +96,11 @@ def _artery_points(tree: PathTree, nodes: list[int], picture: Picture) -> int:
         return np.asarray(uniform_filter1d(np.asarray(values, float), window, mode="nearest"))
 
     light = along(brightness)
-    good = (along(cut.enclosed) >= MIN_ENCLOSED) & (along(radius) >= MIN_RADIUS_MM)
+    so_far = np.cumsum(cut.enclosed) / np.arange(1, len(line) + 1)
+    # the fork itself is no disc: what it lacks does not count against a good window right behind it
+    enclosed = np.maximum(so_far, along(cut.enclosed)) >= MIN_ENCLOSED
+    enclosed &= along(cut.enclosed) >= MIN_ENCLOSED_HERE
+    good = enclosed & (along(radius) >= MIN_RADIUS_MM)
     good &= (light >= MIN_BRIGHTNESS) & (light <= MAX_BRIGHTNESS)
     last = _last_good(good)
     if (last + 1) * STEP_MM < min(MIN_BRANCH_MM, 0.9 * length):

@@ -28,7 +28,8 @@ Array = NDArray[np.float64]
 RAYS = 24
 REACH_MM = 4.6  # a little beyond the largest normal radius (LM 2.9 mm, Dodge 1992) plus blur
 RADIAL_STEP_MM = 0.2
-CALCIUM_OVER_BLOOD_HU = 150.0  # usual in CTCA: calcium is what outshines the contrast by 130-150 HU
+CALCIUM_OVER_BLOOD_HU = 120.0  # calcium is what outshines the contrast; blurred small grains only just do
+CALCIUM_SHARE = 0.012  # of a cross-section
 OVER_BLOOD_HU = 80.0  # a ray that is so much brighter than blood somewhere near meets blurred calcium
 WALL_HU = 60.0  # the wall and soft plaque: 30-100 HU in CT (Leber 2004, J Am Coll Cardiol 43:1241)
 WALL_MM = 0.6  # thickness of a normal coronary wall with its adventitia: 0.5-1 mm
@@ -79,9 +80,9 @@ def cross_sections(points: Points, ct: Volume, blood_hu: float) -> CrossSections
     radial = radial_steps()
     ray = np.cos(angle)[None, :, None] * a[:, None] + np.sin(angle)[None, :, None] * b[:, None]
     raw = read(ct.array, ct, points[:, None, None] + ray[:, :, None] * radial[None, None, :, None])
-    calcium = (raw > blood_hu + CALCIUM_OVER_BLOOD_HU)[..., radial <= 2.8].mean(axis=(1, 2)) > 0.012
     # neighbouring cross-sections together: less noise, same vessel
     values = gaussian_filter1d(raw, AVERAGE_MM / STEP_MM, axis=0, mode="nearest")
+    calcium = (values > blood_hu + CALCIUM_OVER_BLOOD_HU)[..., radial <= 2.8].mean(axis=(1, 2)) > CALCIUM_SHARE
     # a ray ends where it rises again out of its first deep valley: there another bright structure begins
     rise = values - np.minimum.accumulate(values, axis=-1)
     beyond = np.maximum.accumulate(rise > 0.2 * (blood_hu + 60.0), axis=-1)

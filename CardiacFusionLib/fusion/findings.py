@@ -18,7 +18,7 @@ Where flow is low everywhere, a patch must stand out from the rest as anywhere e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +54,8 @@ GLOBAL_LOW_MPR = 1.6
 MATCH_PERCENT = 45.0
 SEVERE_PERCENT = 70.0  # CAD-RADS 2.0 grade 4
 PATCH_BEHIND_SHARE = 0.5
+FURTHER_SHARE = 0.25  # of a patch that a second narrowing must explain
+IN_LINE_SHARE = 0.8  # narrowings with so much of the patch behind them count as in line
 MIN_SLICES = 2  # what one slice alone shows may be its outline's fault
 NORMAL_SHARE = 0.85  # of the best quarter: flow behind a narrowing counts as normal from here on
 NEAR_SLICE_MM = 9.0  # a point this near a slice counts as measured
@@ -122,14 +124,13 @@ def _of_patches(
     matched: dict[int, NDArray[np.bool_]] = {}
     alone: dict[str, NDArray[np.bool_]] = {}
     for patch in found:
-        weight = mass[patch].sum()
-        fitting = [s for s in candidates if mass[patch & reach[id(s)]].sum() >= PATCH_BEHIND_SHARE * weight]
-        if fitting:
-            worst = max(fitting, key=lambda s: s.diameter_percent)
-            matched[id(worst)] = matched.get(id(worst), np.zeros_like(patch)) | patch
-        else:
-            vessel = _vessel_of_patch(flow, tree, patch, mass)
-            alone[vessel] = alone.get(vessel, np.zeros_like(patch)) | patch
+        rest = patch
+        for s, part in _explained(patch, candidates, reach, mass, np.isfinite(flow.mbf)):
+            matched[id(s)] = matched.get(id(s), np.zeros_like(patch)) | part
+            rest = rest & ~part
+        if mass[rest].sum() >= PATCH_BEHIND_SHARE * mass[patch].sum():
+            vessel = _vessel_of_patch(flow, tree, rest, mass)
+            alone[vessel] = alone.get(vessel, np.zeros_like(patch)) | rest
     result = []
     for s in candidates:
         mine = matched.get(id(s))
@@ -140,6 +141,37 @@ def _of_patches(
         if heavy and _chance(flow, patch, remote, SEGMENTS) <= ALONE_CHANCE:
             result.append(_without_stenosis(flow, tree, vessel, patch, remote))
     return result
+
+
+def _explained(
+    patch: NDArray[np.bool_],
+    candidates: Sequence[Stenosis],
+    reach: Mapping[int, NDArray[np.bool_]],
+    mass: Array,
+    seen: NDArray[np.bool_],
+) -> list[tuple[Stenosis, NDArray[np.bool_]]]:
+    """The narrowings that a patch lies behind, each with its part: low flow of two vessels may run together.
+
+    The one with most of the patch behind it comes first (of several in line the tightest), and takes the border
+    along; a further one must explain a good part by itself, and much of the muscle behind it must be low.
+    """
+    weight = float(mass[patch].sum())
+    rest, parts = patch, []
+    while True:
+        inside = {id(s): float(mass[rest & reach[id(s)]].sum()) for s in candidates}
+        most = max(inside.values(), default=0.0)
+        least = PATCH_BEHIND_SHARE if not parts else FURTHER_SHARE
+        if most < max(MIN_PATCH_G, FURTHER_SHARE * weight):
+            break
+        s = max((s for s in candidates if inside[id(s)] >= IN_LINE_SHARE * most), key=lambda s: s.diameter_percent)
+        behind_mass = max(float(mass[reach[id(s)] & seen].sum()), 1e-9)
+        if inside[id(s)] < least * weight and inside[id(s)] < PATCH_BEHIND_SHARE * behind_mass:
+            break
+        parts.append((s, rest & reach[id(s)]))
+        rest = rest & ~reach[id(s)]
+    if len(parts) == 1 and float(mass[rest].sum()) < PATCH_BEHIND_SHARE * weight:
+        parts = [(parts[0][0], patch)]
+    return parts
 
 
 def _chance(flow: FlowOnWall, patch: NDArray[np.bool_], remote: Remote, places: int) -> float:

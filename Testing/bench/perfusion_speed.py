@@ -1,6 +1,6 @@
 """All maps of three slices x 60 frames at 1.5 mm: this library against ``scipy.optimize.curve_fit``, pixel by pixel.
 
-``python Testing/bench/perfusion_speed.py [--fits 60]``: the peer fits the same Fermi model (flow, rate, shape, delay) to
+``python Testing/bench/perfusion_speed.py [--fits 60]``: the peer fits the same Fermi model (four parameters) to
 the same curves; as many pixels as ``--fits`` are timed and scaled up to all. One thread each. Synthetic curves.
 """
 
