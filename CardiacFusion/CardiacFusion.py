@@ -201,7 +201,7 @@ class CardiacFusionLogic(ScriptedLoadableModuleLogic):
     def openCase(self, folder: Path) -> Any:
         """Put a finished case folder into the scene, all at once; the case, or None where that failed."""
         with self.telling():
-            packages.ensure(viewing=True)
+            packages.ensure(packages.VIEW)
             case = self.review.load_case(Path(folder), slicer.mrmlScene)
             self._take(case)
             note = packages.torch_note()
@@ -223,7 +223,7 @@ class CardiacFusionLogic(ScriptedLoadableModuleLogic):
 
     def cases(self) -> tuple[Any, ...]:
         """The cases in the scene; none where the packages that can read them are not there."""
-        if not slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") or packages.missing(viewing=True):
+        if not slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") or packages.missing(packages.VIEW):
             return ()
         return tuple(self.review.cases_in(slicer.mrmlScene))
 

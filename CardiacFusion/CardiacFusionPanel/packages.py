@@ -19,7 +19,9 @@ REQUESTER = "CardiacFusion"
 TORCH = "torch"
 # what Slicer itself is built with: never touched, even where a newer version is asked for
 SHIPPED = ("numpy", "scipy", "simpleitk", "vtk", "pydicom", "requests", "pip", "setuptools", "packaging")
+RUN, VIEW, EXPORT = "run", "view", "export"  # what packages are asked for
 RUN_ONLY = (TORCH, "typer", "rich", "safetensors")  # not needed to look at a finished case and correct it
+EXPORT_ONLY = ("highdicom",)  # asked for at the first DICOM export
 _DRIVER = Path("/proc/driver/nvidia/version")
 
 
@@ -40,18 +42,15 @@ def _requirement(line: str) -> Any:
     return Requirement(line)
 
 
-def missing(viewing: bool = False) -> list[str]:
-    """Requirements that are not satisfied, as in the list; empty where a run can start. Imports nothing.
-
-    With ``viewing`` only those that a finished case needs.
-    """
+def missing(purpose: str = RUN) -> list[str]:
+    """Requirements of a purpose (RUN, VIEW, EXPORT) that are not satisfied, as in the list. Imports nothing."""
     lines = [line.strip() for line in requirements_file().read_text(encoding="utf-8").splitlines()]
     absent = []
     for line in lines:
         if not line or line.startswith("#"):
             continue
         requirement = _requirement(line)
-        if viewing and requirement.name in RUN_ONLY:
+        if not _needed(requirement.name, purpose):
             continue
         try:
             version = importlib.metadata.version(requirement.name)
@@ -63,9 +62,15 @@ def missing(viewing: bool = False) -> list[str]:
     return absent
 
 
-def ensure(viewing: bool = False) -> None:
+def _needed(name: str, purpose: str) -> bool:
+    if name in EXPORT_ONLY or purpose == EXPORT:
+        return name in EXPORT_ONLY and purpose == EXPORT
+    return purpose == RUN or name not in RUN_ONLY
+
+
+def ensure(purpose: str = RUN) -> None:
     """Install what is missing after asking the user; PackagesError with a sentence where that did not happen."""
-    absent = missing(viewing)
+    absent = missing(purpose)
     if not absent:
         return
     names = ", ".join(_requirement(line).name for line in absent)
@@ -80,7 +85,7 @@ def ensure(viewing: bool = False) -> None:
         pins = Path(folder) / "constraints.txt"
         pins.write_text("\n".join(_pins(absent)) + "\n", encoding="utf-8")
         _install(absent, pins)
-    still = missing(viewing)
+    still = missing(purpose)
     if still:
         names = ", ".join(_requirement(line).name for line in still)
         raise PackagesError(f"These Python packages are still missing: {names}. See Docs/slicer.md for other ways.")

@@ -10,6 +10,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from CardiacFusionPanel import packages
 from CardiacFusionPanel.job import free_name
 from CardiacFusionPanel.widgets import browse, on_click
 
@@ -52,6 +53,7 @@ class ExportSection:
             elif kind == "report":
                 written = review.export_report(case, folder / f"{name}.html")
             elif kind == "dicom":
+                packages.ensure(packages.EXPORT)
                 written = review.export_dicom(case, free_name(folder / f"{name}-dicom"))
             else:
                 written = review.export_scene(slicer.mrmlScene, folder / f"{name}.mrb")

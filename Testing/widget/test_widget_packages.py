@@ -142,7 +142,16 @@ def test_torch_comes_by_its_extension_where_that_is_installed(lacking: Any, monk
 
 def test_looking_at_a_case_needs_no_torch(lacking: Any) -> None:
     lacking.absent.discard("jinja2")
-    assert lacking.packages.missing(viewing=True) == [] and lacking.packages.missing() == ["torch>=2.4"]
+    packages = lacking.packages
+    assert packages.missing(packages.VIEW) == [] and packages.missing() == ["torch>=2.4"]
+
+
+def test_what_dicom_needs_is_asked_for_at_the_export(lacking: Any) -> None:
+    lacking.absent.clear()
+    lacking.absent.add("highdicom")
+    packages = lacking.packages
+    assert packages.missing() == packages.missing(packages.VIEW) == []
+    assert packages.missing(packages.EXPORT) == ["highdicom>=0.25"]
 
 
 def test_a_torch_that_cannot_use_the_card_is_told(desk: Any, monkeypatch: Any) -> None:
