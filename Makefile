@@ -56,11 +56,12 @@ bench: $(VENV)/.ready
 	$(BIN)/cardiacfusion evaluate all --cases 4 --seed 1000 --json build/evaluation.json
 
 # Every figure of Docs/accuracy.md. Each line goes on where it was interrupted (finished hearts lie in build/evaluation);
-# fewer hearts: make evaluation STAGE_CASES=40 WHOLE_CASES=8 QUALITY_CASES=40
+# fewer hearts: make evaluation STAGE_CASES=40 WHOLE_CASES=8 QUALITY_CASES=40 STUDY_CASES=8
 STAGE_CASES ?= 200
 PEER_CASES ?= 40
 WHOLE_CASES ?= 40
 QUALITY_CASES ?= 200
+STUDY_CASES ?= 40
 FIGURES = Testing/reference/evaluation
 evaluation: $(VENV)/.ready
 	$(BIN)/cardiacfusion --threads 1 evaluate reorientation,ct_walls,cmr_walls,aif,landmarks,registration --spacing 1.5 \
@@ -69,6 +70,10 @@ evaluation: $(VENV)/.ready
 	  --cache build/evaluation/whole_way --json $(FIGURES)/whole_way.json
 	$(BIN)/cardiacfusion --threads 1 evaluate quality --cases $(QUALITY_CASES) --seed 2000 \
 	  --cache build/evaluation/quality --json $(FIGURES)/quality.json
+	$(BIN)/cardiacfusion --threads 1 evaluate perfusion_study --cases $(STUDY_CASES) --seed 2000 \
+	  --cache build/evaluation/perfusion_study --json $(FIGURES)/perfusion_study.json
+	$(BIN)/cardiacfusion --threads 1 evaluate coronaries_fine --cases $(STUDY_CASES) --seed 2000 \
+	  --cache build/evaluation/coronaries_fine --json $(FIGURES)/coronaries_fine.json
 	$(BIN)/cardiacfusion evaluate real --json $(FIGURES)/real.json
 	$(BIN)/cardiacfusion evaluate report --json $(FIGURES) --out Docs/accuracy.md
 

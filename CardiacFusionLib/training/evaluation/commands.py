@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from CardiacFusionLib.spatial.errors import BadInputError
+from CardiacFusionLib.training.evaluation.studies import STUDIES, evaluate_study
 
 
 def run_command(
@@ -24,6 +25,8 @@ def run_command(
         from CardiacFusionLib.training.evaluation.quality_study import evaluate_quality
 
         yield from evaluate_quality(cases, seed, json_file, workers, cache)
+    elif word in STUDIES:
+        yield from evaluate_study(word, cases, seed, json_file, workers, cache)
     elif word == "real":
         from CardiacFusionLib.training.evaluation.real import evaluate_real
 

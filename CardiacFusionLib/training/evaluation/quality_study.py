@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +22,12 @@ from CardiacFusionLib.spatial.quality import Level
 from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.training.evaluation.cache import fingerprint
 from CardiacFusionLib.training.evaluation.corruption import CORRUPTIONS, HEARTLESS, SPACING_MM, good
+from CardiacFusionLib.training.evaluation.resumable import Found, Job, place, resumed
 from CardiacFusionLib.twin.case import draw_twin
 from CardiacFusionLib.walls.plausibility import judge
 
 GOOD = "good"
 OTHER_HEARTS = 500_000  # corrupted inputs are made of other hearts than the good ones
-Found = dict[str, Any]
 
 
 def look(ct: Volume) -> Found:
@@ -58,11 +55,11 @@ def one_input(kind: str, seed: int) -> Found:
     return {"kind": kind, "seed": seed, **look(ct), "seconds": time.perf_counter() - start}
 
 
-def inputs(cases: int, seed: int) -> list[tuple[str, int]]:
+def inputs(cases: int, seed: int) -> list[Job]:
     """``cases`` good twins and as many spoilt inputs, all kinds in turn."""
     kinds = list(CORRUPTIONS)
-    spoilt = [(kinds[k % len(kinds)], seed + OTHER_HEARTS + k) for k in range(cases)]
-    return [(GOOD, seed + k) for k in range(cases)] + spoilt
+    spoilt: list[Job] = [(kinds[k % len(kinds)], seed + OTHER_HEARTS + k) for k in range(cases)]
+    return [*((GOOD, seed + k) for k in range(cases)), *spoilt]
 
 
 def quality_figures(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -93,20 +90,10 @@ def evaluate_quality(
     Goes on after an interruption like :func:`run.evaluate`.
     """
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = cache or (json_file.with_suffix(".cases") if json_file is not None else Path(scratch))
-        folder.mkdir(parents=True, exist_ok=True)
-        key = fingerprint(SPACING_MM)
-        found = {}
-        for job in inputs(cases, seed):
-            known = _read(folder / f"{job[0]}{job[1]}.json", key)
-            if known is not None:
-                found[job] = known
-        todo = [job for job in inputs(cases, seed) if job not in found]
-        for one in _computed(todo, workers):
-            job = (one["kind"], one["seed"])
+    found: dict[Job, Found] = {}
+    with place(cache, json_file) as folder:
+        for job, one in resumed(inputs(cases, seed), one_input, folder, fingerprint(SPACING_MM), workers):
             found[job] = one
-            (folder / f"{job[0]}{job[1]}.json").write_text(json.dumps({"key": key, "case": one}), encoding="utf-8")
             yield f"[{len(found)}/{2 * cases}] {one['kind']} {one['seed']}: {one['level']} {one['score']:.3f}"
     ordered = [found[job] for job in inputs(cases, seed)]
     figures = quality_figures(ordered)
@@ -125,21 +112,3 @@ def evaluate_quality(
         json_file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     for name, value in figures.items():
         yield f"  quality {name:<32} {value['mean']:.3f} (n {value['n']})"
-
-
-def _read(path: Path, key: str) -> Found | None:
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return stored["case"] if stored.get("key") == key else None
-
-
-def _computed(todo: list[tuple[str, int]], workers: int) -> Iterator[Found]:
-    if workers <= 1 or len(todo) < 2:
-        for job in todo:
-            yield one_input(*job)
-        return
-    with ProcessPoolExecutor(min(workers, len(todo)), multiprocessing.get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(one_input, *job) for job in todo]):
-            yield future.result()

@@ -10,6 +10,7 @@ from typing import Any
 
 from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.training.evaluation.real import flat
+from CardiacFusionLib.training.evaluation.studies import STUDIES
 from CardiacFusionLib.training.evaluation.summary import OURS
 
 Document = Mapping[str, Any]
@@ -119,7 +120,7 @@ def page(documents: Mapping[str, Document]) -> str:
     twins = {name: d for name, d in documents.items() if "real" not in d}
     if twins:
         parts += ["## Digital twin (synthetic hearts)\n", _table(twins), *_of_peers(twins), *_of_failures(twins)]
-        parts += [_times(twins)]
+        parts += [*_of_studies(twins), _times(twins)]
     real = {name: d for name, d in documents.items() if "real" in d}
     if real:
         parts += ["## Real images\n", *_of_real(real)]
@@ -206,6 +207,33 @@ def _of_failures(documents: Mapping[str, Document]) -> list[str]:
             lines += [f"* seed {seed}: {'; '.join(reasons.values())}" for seed, reasons in d["failures"].items()]
             parts.append("\n".join(lines) + "\n")
     return parts
+
+
+def _of_studies(documents: Mapping[str, Document]) -> list[str]:
+    """Studies of one stage by itself, every figure as it stands in the file."""
+    parts = []
+    for name, d in documents.items():
+        for study, (what, _, _) in STUDIES.items():
+            if study not in d:
+                continue
+            lines = [f"### {study.replace('_', ' ')}: {what} (`{name}`)\n", "| figure | value |", "|---|---|"]
+            for key, value in _figures(d[study]):
+                lines.append(f"| {key} | {value} |")
+            parts.append("\n".join(lines) + "\n")
+    return parts
+
+
+def _figures(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+    """Summaries as 'mean ± SD (worst), n'; plain numbers as they are; groups with their name before."""
+    for key, value in values.items():
+        if isinstance(value, dict) and "mean" in value:
+            said = f"{_number(value['mean'])} ± {_number(value['sd'])}" if "max" in value else _said(value)
+            span = f" ({_number(value['min'])} to {_number(value['max'])})" if "max" in value else ""
+            yield f"{before}{key}", f"{said}{span}, n {value.get('n', 0):.0f}"
+        elif isinstance(value, dict):
+            yield from _figures(value, f"{before}{key}: ")
+        elif isinstance(value, int | float):
+            yield f"{before}{key}", _number(float(value))
 
 
 def _times(documents: Mapping[str, Document]) -> str:

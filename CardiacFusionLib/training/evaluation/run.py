@@ -25,7 +25,7 @@ def stages_of(text: str) -> frozenset[str]:
     wanted = frozenset(STAGES) if text == "all" else frozenset(filter(None, text.split(",")))
     unknown = sorted(wanted - set(STAGES))
     if unknown or not wanted:
-        known = ", ".join((*STAGES, "quality", "real", "report"))
+        known = ", ".join((*STAGES, "quality", "perfusion_study", "coronaries_fine", "real", "report"))
         raise BadInputError(f"No stage is called '{', '.join(unknown) or text}'; choose all or some of {known}.")
     return wanted
 

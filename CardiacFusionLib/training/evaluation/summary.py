@@ -57,6 +57,8 @@ def summarise_peers(cases: Sequence[CaseFigures]) -> dict[str, Summary]:
     marks = [c.samples["marks"] for c in cases if "marks" in c.samples]
     if len(marks) > 1:
         peers["predict_the_mean"] = gather([{"landmarks": figures} for figures in predict_the_mean(marks)])
+        mine = gather([{"landmarks": c.figures["landmarks"]} for c in cases if "marks" in c.samples])
+        peers[OURS] = {**peers.get(OURS, {}), **mine}
     return peers
 
 
