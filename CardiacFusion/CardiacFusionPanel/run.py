@@ -15,7 +15,7 @@ from CardiacFusionPanel.ending import Ending, ending_of
 from CardiacFusionPanel.job import Job
 from CardiacFusionPanel.progress import Progress
 
-GRACE_MS = 1200  # a cancelled child has this long to clean up by itself; after it, the whole process group is ended
+GRACE_MS = 800  # a cancelled child has this long to clean up by itself; after it, the whole process group is ended
 _TICK_MS = 500
 _KEEP_ERRORS = 200  # lines of standard error kept for the reason and the log
 

@@ -2,7 +2,7 @@
 
 ``python Testing/bench/cancel_every_stage.py TWIN [--case CASE] [--json F]`` with the folder of a twin (``cardiacfusion
 twin``) and, to save time, a finished case of its CT from which the later stages go on. The run is started as the Slicer
-panel starts it and stopped as the panel stops it (SIGTERM, after 1.2 s the whole process group by force), once in every
+panel starts it and stopped as the panel stops it (SIGTERM, after 0.8 s the whole process group by force), once in every
 stage. Told: seconds until no process of the group is left, and what lies on the disk afterwards (nothing is right).
 """
 
@@ -26,7 +26,7 @@ from CardiacFusionPanel.job import Job  # noqa: E402
 from CardiacFusionPanel.progress import plan_of  # noqa: E402
 
 _CT_SIDE = ("read", "reorient", "segment", "coronaries")  # not run again where a case is given
-GRACE_S = 1.2  # CardiacFusionPanel.run.GRACE_MS
+GRACE_S = 0.8  # CardiacFusionPanel.run.GRACE_MS
 
 
 def group_of(pid: int) -> list[int]:
