@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from CardiacFusionLib.cli.correct import correct
 from CardiacFusionLib.cli.models import models
 from CardiacFusionLib.cli.progress import ProgressStyle, listening
 from CardiacFusionLib.spatial.errors import BadInputError, CardiacFusionError
+
+if TYPE_CHECKING:
+    from CardiacFusionLib.perfusion.choices import Choices
 
 app = typer.Typer(
     name="cardiacfusion",
@@ -63,10 +66,15 @@ def _stages(
     case: Path | None = None,
     landmarks: Path | None = None,
     pictures: bool = False,
+    choices: Choices | None = None,
+    dicom: bool = False,
 ) -> None:
     from CardiacFusionLib.pipeline.case import Request, run_case
 
-    request = Request(upto, out, ct=ct, stress=stress, rest=rest, case=case, landmarks=landmarks, pictures=pictures)
+    request = Request(
+        upto, out, ct=ct, stress=stress, rest=rest, case=case, landmarks=landmarks, pictures=pictures,
+        choices=choices, dicom=dicom,
+    )  # fmt: skip
     with listening(style) as listener:
         outcome = run_case(request, listener)
     if style is not ProgressStyle.JSON:
@@ -106,9 +114,33 @@ def coronaries(
 
 
 @app.command()
-def perfusion(out: Out, stress: Stress = None, rest: Rest = None, progress: Style = ProgressStyle.BAR) -> None:
+def perfusion(
+    out: Out, stress: Stress = None, rest: Rest = None,
+    stress_aif: Annotated[Path | None, typer.Option(help="input curve of stress, CSV: time_s, aif (mmol/L)")] = None,
+    rest_aif: Annotated[Path | None, typer.Option(help="input curve of rest")] = None,
+    stress_aif_region: Annotated[Path | None, typer.Option(help="region drawn for the input: NRRD, NIfTI")] = None,
+    rest_aif_region: Annotated[Path | None, typer.Option(help="region drawn for the input of rest")] = None,
+    haematocrit: Annotated[float | None, typer.Option(help="where the input curve is a plasma concentration")] = None,
+    ti: Annotated[float | None, typer.Option(help="saturation to k-space centre, ms")] = None,
+    tr: Annotated[float | None, typer.Option(help="between readout pulses, ms")] = None,
+    flip: Annotated[float | None, typer.Option(help="flip angle, degrees")] = None,
+    t1_blood: Annotated[float | None, typer.Option(help="native T1 of blood, ms")] = None,
+    t1_muscle: Annotated[float | None, typer.Option(help="native T1 of muscle, ms")] = None,
+    relaxivity: Annotated[float | None, typer.Option(help="of the contrast agent, L/(mmol s)")] = None,
+    dicom: Annotated[bool, typer.Option("--dicom", help="maps as DICOM too; they carry the patient's name")] = False,
+    progress: Style = ProgressStyle.BAR,
+) -> None:  # fmt: skip
     """Quantify a stress (and rest) perfusion series by itself."""
-    _stages("perfusion", out, progress, stress=stress, rest=rest)
+    from CardiacFusionLib.cli.perfusion import check_dicom_source, choices_of
+
+    numbers = {"ti_ms": ti, "tr_ms": tr, "flip_deg": flip, "baseline_t1_blood_ms": t1_blood}
+    numbers |= {"baseline_t1_myocardium_ms": t1_muscle, "relaxivity_per_mmol_s": relaxivity}
+    curves = {"stress": stress_aif, "rest": rest_aif}
+    regions = {"stress": stress_aif_region, "rest": rest_aif_region}
+    choices = choices_of(numbers, curves, regions, haematocrit)
+    if dicom:
+        check_dicom_source(stress, rest)
+    _stages("perfusion", out, progress, stress=stress, rest=rest, choices=choices, dicom=dicom)
 
 
 @app.command()

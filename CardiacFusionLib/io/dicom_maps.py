@@ -359,9 +359,10 @@ def _finish(obj: highdicom.SOPClass, source: Dataset, path: Path) -> None:
             dataset.ContributionDateTime = day + moment
 
     obj.walk(named)
-    for date, clock in (("ContentDate", "ContentTime"), ("SeriesDate", "SeriesTime")):
+    for date, clock in (
+        ("ContentDate", "ContentTime"), ("SeriesDate", "SeriesTime"), ("InstanceCreationDate", "InstanceCreationTime"),
+    ):  # fmt: skip
         setattr(obj, date, day)
         setattr(obj, clock, moment)
-    obj.InstanceCreationDate, obj.InstanceCreationTime = day, moment
     obj.BodyPartExamined = "HEART"
     obj.save_as(path)

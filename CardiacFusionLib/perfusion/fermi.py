@@ -29,7 +29,7 @@ SHAPE_BOUNDS = (-2.0, 10.0)
 HALF_TIME_BOUNDS_S = (1.0, 60.0)  # a response that halves within a second is noise, not a transit through muscle
 LOG_FLOW_FLOOR = float(np.log(1e-5))  # 0.0006 mL/min/g: no flow
 _ITERATIONS = 15
-_SETTLED = 1e-6  # relative gain of the squared misfit below which a curve rests
+_SETTLED = 1e-4  # relative gain of the squared misfit below which a curve rests
 Floats = NDArray[np.float64]
 
 
@@ -127,15 +127,19 @@ def mbf_fermi(
         both = [(unmixed.blunt @ matrix, unmixed.blunt @ slope) for matrix, slope in both]
     parameters, nearest = _dictionary(used, lags, both, delays, weight)
     variance = np.zeros(len(parameters))
-    # twice: a delay refined to the edge of its step moves on to the next matrix
+    delay = delays[nearest]
+    moving = np.ones(len(parameters), dtype=bool)
+    # twice: a delay refined beyond half a step goes on from the next matrix
     for _ in range(2):
-        for d in np.unique(nearest):
-            mine = nearest == d
+        for d in np.unique(nearest[moving]):
+            mine = moving & (nearest == d)
             parameters[mine], variance[mine] = _refine(
                 used.tissue[mine], lags, both[d], parameters[mine], max_delay_s > 0, float(delays[d]), weight
             )
         delay = np.clip(delays[nearest] + parameters[:, 3], 0.0, max(max_delay_s, 0.0))
-        nearest = np.clip(np.rint(delay / DELAY_STEP_S).astype(int), 0, delays.size - 1)
+        now = np.clip(np.rint(delay / DELAY_STEP_S).astype(int), 0, delays.size - 1)
+        moving = now != nearest
+        nearest = now
         parameters[:, 3] = delay - delays[nearest]
     log_flow, log_rate, shape, _ = parameters.T
     flow = np.where(log_flow <= LOG_FLOW_FLOOR, 0.0, np.exp(log_flow))
@@ -209,6 +213,15 @@ class _Weighted:
     prior: Prior
     noise: float  # variance of one sample
 
+    def of_atoms(self, flow: NDArray[np.float32], rate: Floats, shape: Floats, delay_s: float) -> NDArray[np.float32]:
+        """The prior's squared terms for flows (n, j) of responses (j,) at one delay."""
+        p = self.prior
+        log_flow = np.log(np.maximum(flow, np.float32(np.exp(LOG_FLOW_FLOOR))))
+        centre = (p.log_volume[0] - (_log_area(shape) - np.log(rate))).astype(np.float32)
+        off = (log_flow - centre) * np.float32(1.0 / p.log_volume[1])
+        fixed = ((shape - p.shape[0]) / p.shape[1]) ** 2 + ((delay_s - p.delay_s[0]) / p.delay_s[1]) ** 2
+        return np.asarray(np.float32(self.noise) * (off * off + fixed.astype(np.float32)))
+
     def rows(self, parameters: Floats, delay_s: float) -> tuple[Floats, Floats]:
         """Residuals (n, 3) of the prior and their derivatives (n, 3, 4), in units of the tissue curves."""
         log_flow, log_rate, shape, offset = parameters.T
@@ -258,26 +271,30 @@ def _dictionary(
     responses = response(lags, rate, shape)
     n = curves.tissue.shape[0]
     row = np.arange(n)
-    best = np.full(n, np.inf)
-    parameters = np.tile(np.array([LOG_FLOW_FLOOR, np.log(0.3), 1.0, 0.0]), (n, 1))
+    best = np.full(n, -np.inf, np.float32)
+    which = np.zeros(n, dtype=np.int64)
     nearest = np.zeros(n, dtype=np.int64)
+    # single precision: it only has to tell neighbours of a coarse grid apart
+    tissue = curves.tissue.astype(np.float32)
+    norms = np.empty((len(both), len(rate)))
     for d, (matrix, _) in enumerate(both):
         atoms = responses @ matrix.T
-        norm = np.maximum(np.einsum("jt,jt->j", atoms, atoms), 1e-12)
-        product = np.maximum(curves.tissue @ atoms.T, 0.0)
-        cost = -(product**2) / norm
-        log_flow = np.maximum(np.log(np.maximum(product / norm, 1e-30)), LOG_FLOW_FLOOR)
+        norms[d] = np.maximum(np.sqrt(np.einsum("jt,jt->j", atoms, atoms)), 1e-6)
+        # against atoms of length one, the squared product is what an atom explains of the squared curve
+        score = tissue @ (atoms / norms[d][:, None]).T.astype(np.float32)
+        np.maximum(score, 0.0, out=score)
         if weight is not None:
-            p = weight.prior
-            off = (log_flow + (_log_area(shape) - np.log(rate)) - p.log_volume[0]) / p.log_volume[1]
-            fixed = ((shape - p.shape[0]) / p.shape[1]) ** 2 + ((delays[d] - p.delay_s[0]) / p.delay_s[1]) ** 2
-            cost = cost + weight.noise * (off**2 + fixed)
-        which = np.argmin(cost, axis=1)
-        better = cost[row, which] < best
-        best[better] = cost[row, which][better]
-        found = np.stack([log_flow[row, which], np.log(rate[which]), shape[which], np.zeros(n)], axis=1)
-        parameters[better] = found[better]
-        nearest[better] = d
+            score = score**2 - weight.of_atoms(score / norms[d].astype(np.float32), rate, shape, float(delays[d]))
+        found = np.argmax(score, axis=1)
+        better = score[row, found] > best
+        best[better] = score[row, found][better]
+        which[better], nearest[better] = found[better], d
+    parameters = np.stack([np.zeros(n), np.log(rate[which]), shape[which], np.zeros(n)], axis=1)
+    for d in np.unique(nearest):
+        mine = nearest == d
+        atoms = responses[which[mine]] @ both[d][0].T
+        product = np.einsum("nt,nt->n", curves.tissue[mine], atoms) / norms[d][which[mine]] ** 2
+        parameters[mine, 0] = np.maximum(np.log(np.maximum(product, 1e-30)), LOG_FLOW_FLOOR)
     return parameters, nearest
 
 

@@ -71,5 +71,6 @@ class Perfusion:
     curves: pd.DataFrame | None = None  # columns time_s, aif and segment numbers as text; concentration (or relative)
     motion: Motion | None = None
     segment_labels: NDArray[np.int8] | None = None  # (slice, y, x) AHA segment, 0 outside the wall
-    # what the study's curves agree on (mean and SD of each quantity of ``fermi.Prior``): moved segments need no new search
+    # what the study's curves agree on (mean and SD of each quantity of ``fermi.Prior``): moved segments need no new
+    # search
     prior: tuple[tuple[float, float], ...] | None = None

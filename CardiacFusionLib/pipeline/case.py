@@ -16,6 +16,8 @@ from CardiacFusionLib.io.markups import read_landmarks
 from CardiacFusionLib.io.read import is_synthetic, read_ct, read_perfusion
 from CardiacFusionLib.models.loading import choose_device
 from CardiacFusionLib.models.manifest import read_manifest
+from CardiacFusionLib.perfusion.choices import Choices
+from CardiacFusionLib.pipeline.dicom_out import write_dicom_results
 from CardiacFusionLib.pipeline.files import write_json, write_results
 from CardiacFusionLib.pipeline.progress import Listener, StageClock, peak_memory_mb, silent
 from CardiacFusionLib.pipeline.stages import Examinations, Given, Results, run
@@ -42,6 +44,8 @@ class Request:
     case: Path | None = None
     landmarks: Path | None = None
     pictures: bool = False
+    choices: Choices | None = None  # of the reader, about the perfusion series
+    dicom: bool = False  # perfusion maps as DICOM too; they carry the source's patient
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ def run_case(request: Request, listener: Listener = silent) -> Outcome:
             write_results(results, folder)
             if results.fusion is not None:
                 write_stages(results, folder / STAGES_FILE)
+            if request.dicom:
+                write_dicom_results(results, {"stress": request.stress, "rest": request.rest}, folder)
         notes: tuple[Flag, ...] = ()
         if request.pictures and results.fusion is not None:
             notes = _pictures(results, folder, _run_info(inputs, clock), synthetic, clock)
@@ -132,7 +138,7 @@ def _read(request: Request, ct_path: Path | None) -> tuple[Examinations, dict[st
         check_contrast(ct)
     stress = read_perfusion(request.stress, "stress") if request.stress is not None else None
     rest = read_perfusion(request.rest, "rest") if request.rest is not None else None
-    return Examinations(ct, stress, rest), inputs
+    return Examinations(ct, stress, rest, request.choices or Choices()), inputs
 
 
 def _weights() -> dict[str, str]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from CardiacFusionLib.coronaries.stage import extract
 from CardiacFusionLib.fusion.result import Fusion
 from CardiacFusionLib.fusion.stage import fuse
+from CardiacFusionLib.perfusion.choices import Choices
 from CardiacFusionLib.perfusion.motion import Motion, correct_motion
 from CardiacFusionLib.perfusion.result import Perfusion
 from CardiacFusionLib.perfusion.stage import quantify, with_rest
@@ -43,6 +44,7 @@ class Examinations:
     ct: Volume | None = None
     stress: Series | None = None
     rest: Series | None = None
+    choices: Choices = field(default_factory=Choices)  # the reader's own input function and sequence parameters
 
 
 @dataclass(frozen=True)
@@ -173,9 +175,11 @@ def _move_and_outline(series: Series, clock: StageClock) -> _Moving:
     return _Moving(corrected, motion, walls)
 
 
-def _quantify(moving: _Moving, levels: NDArray[np.float64] | None, clock: StageClock) -> Perfusion:
+def _quantify(moving: _Moving, levels: NDArray[np.float64] | None, clock: StageClock, choices: Choices) -> Perfusion:
     with clock.stage("perfusion", f"quantifying the {moving.series.state} series"):
-        return quantify(moving.series, moving.walls, motion=moving.motion, levels=levels)
+        series = choices.series(moving.series)
+        aif = choices.aif(series, moving.walls)
+        return quantify(series, moving.walls, motion=moving.motion, levels=levels, aif=aif)
 
 
 def _perfusion_alone(results: Results, clock: StageClock, without: frozenset[str] = frozenset()) -> Results:
@@ -186,10 +190,10 @@ def _perfusion_alone(results: Results, clock: StageClock, without: frozenset[str
     results = replace(results, moving=moving.series, cmr_walls=moving.walls)
     if "perfusion" in without:
         return results
-    quantified = _quantify(moving, None, clock)
+    quantified = _quantify(moving, None, clock, results.examinations.choices)
     rest = None
     if results.examinations.rest is not None:
-        rest = _quantify(_move_and_outline(results.examinations.rest, clock), None, clock)
+        rest = _quantify(_move_and_outline(results.examinations.rest, clock), None, clock, results.examinations.choices)
         quantified = with_rest(quantified, rest)
     return replace(results, stress=quantified, rest=rest)
 
@@ -208,12 +212,12 @@ def _both(
     results = replace(results, moving=moving.series, cmr_walls=moving.walls, pairing=pairing)
     if "perfusion" in without:
         return replace(results, registration=_register(results, clock))
-    quantified = _quantify(moving, levels_of(pairing, walls), clock)
+    quantified = _quantify(moving, levels_of(pairing, walls), clock, results.examinations.choices)
     rest = None
     if results.examinations.rest is not None:
         moving_rest = _move_and_outline(results.examinations.rest, clock)
         pairing_rest = pair_slices(moving_rest.series, moving_rest.walls, walls)
-        rest = _quantify(moving_rest, levels_of(pairing_rest, walls), clock)
+        rest = _quantify(moving_rest, levels_of(pairing_rest, walls), clock, results.examinations.choices)
         quantified = with_rest(quantified, rest)
     registration = _register(results, clock)
     results = replace(results, stress=quantified, rest=rest, registration=registration)
