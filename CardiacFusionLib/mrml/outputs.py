@@ -76,10 +76,11 @@ def write_scene_and_views(
                 str(folder),
                 "--backend",
                 backend,
+                "--leash",
             ]
             if "scene" in seconds:
                 command.append("--skip-scene")
-            parts, reason = _run(command, timeout_s)
+            parts, reason = _run(command, timeout_s, Path(scratch))
             for part in parts:
                 if "seconds" in part:
                     seconds.setdefault(str(part["part"]), float(str(part["seconds"])))
@@ -96,18 +97,39 @@ def write_scene_and_views(
     return SceneOutputs(scene if scene.is_file() else None, made, reason, seconds, rss)
 
 
-def _run(command: list[str], timeout_s: float) -> tuple[list[dict[str, object]], str | None]:
-    """Run the child; the parts it reported, and why it did not finish (None where it did)."""
+def _run(
+    command: list[str], timeout_s: float, scratch: Path | None = None
+) -> tuple[list[dict[str, object]], str | None]:
+    """Run the child; the parts it reported, and why it did not finish (None where it did).
+
+    The child is on a leash: its standard input ends when this process does, however that happens, and it ends with it.
+    An exception here (a cancelled run) kills it at once. Its scratch files lie in ``scratch``, which goes with the run.
+    """
     environment = dict(os.environ)
+    if scratch is not None:
+        environment.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scratch)))
     root = str(Path(__file__).resolve().parents[2])
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH", "")]))
-    try:
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False)
-        output, errors, code = ended.stdout, ended.stderr, ended.returncode
-    except subprocess.TimeoutExpired as late:
-        output = late.stdout.decode(errors="replace") if isinstance(late.stdout, bytes) else late.stdout or ""
-        return _parts(output), f"{_TOO_LONG} {timeout_s:.0f} s"
+    with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as complained:
+        child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=told, stderr=complained)
+        try:
+            code: int | None = child.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            code = None
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+            if child.stdin is not None:
+                child.stdin.close()
+        texts = []
+        for stream in (told, complained):
+            stream.seek(0)
+            texts.append(stream.read().decode(errors="replace"))
+    output, errors = texts
     parts = _parts(output)
+    if code is None:
+        return parts, f"{_TOO_LONG} {timeout_s:.0f} s"
     if code == 0:
         return parts, None
     told = next((str(p["reason"]) for p in parts if p.get("part") == "failed"), None)

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import pickle
+import shutil
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,6 +23,14 @@ def _say(**what: object) -> None:
     print(json.dumps(what), flush=True)
 
 
+def _leash(scratch: Path) -> None:
+    """End this process as soon as its caller has: then nobody waits for pictures. The caller's scratch goes too."""
+    sys.stdin.buffer.read()
+    if scratch.name.startswith("cardiacfusion-render-"):
+        shutil.rmtree(scratch, ignore_errors=True)
+    os._exit(4)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Exit 0 where everything asked for was made, 3 with a sentence where a part could not be."""
     parser = argparse.ArgumentParser(prog="python -m CardiacFusionLib.mrml.render", description=__doc__)
@@ -27,7 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="folder for scene.mrb and views/")
     parser.add_argument("--backend", default=None, help="VTK window class, e.g. vtkOSOpenGLRenderWindow")
     parser.add_argument("--skip-scene", action="store_true", help="draw the views only")
+    parser.add_argument("--leash", action="store_true", help="end when standard input ends: the caller is gone")
     chosen = parser.parse_args(arguments)
+    if chosen.leash:
+        threading.Thread(target=_leash, args=(chosen.case.parent,), daemon=True).start()
 
     from CardiacFusionLib.mrml.app import SceneApp, choose_window, save_scene
     from CardiacFusionLib.mrml.layout import arrange

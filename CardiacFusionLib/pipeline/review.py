@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from CardiacFusionLib.io.case_folder import FolderWriter
 from CardiacFusionLib.mrml import charts, display, jumping
 from CardiacFusionLib.mrml.app import save_scene
 from CardiacFusionLib.mrml.case import CaseInScene, cases_in, remove_case
@@ -38,6 +39,7 @@ __all__ = [
     "StenosisRow",
     "cases_in",
     "export_case_folder",
+    "export_dicom",
     "export_report",
     "export_scene",
     "jump_to",
@@ -137,6 +139,33 @@ def export_report(case: CaseInScene, target: Path) -> Path:
     with _whole(target) as draft:
         write_report(content, (), draft, "Pictures are in the scene; the command line's report holds them too.")
     return target
+
+
+def export_dicom(case: CaseInScene, target: Path) -> Path:
+    """Write maps and AHA segments of stress (and rest) as DICOM into a new folder, filed with their series.
+
+    They carry that series' patient. Raises BadInputError where the series was not DICOM or is gone, StageError where
+    the packages for it are missing; whole or not at all.
+    """
+    try:
+        from CardiacFusionLib.io.dicom_maps import source_headers, write_maps
+    except ImportError as error:
+        raise StageError("export", f"DICOM export needs a package that is missing ({error.name}).") from error
+    session = session_of(case)
+    inputs = session.reading.earlier.record.get("inputs") or {}
+    studies = {"stress": session.results.stress, "rest": session.results.rest}
+    with FolderWriter(Path(target)) as folder:
+        for state, study in studies.items():
+            if study is None:
+                continue
+            source = Path(str((inputs.get(state) or {}).get("path", "")))
+            if not source.exists():
+                raise BadInputError(f"The {state} series of the case, {source}, is gone; DICOM maps need it.")
+            poses = study.series.poses
+            headers = source_headers(source, poses)
+            units = dict(study.maps.units)
+            write_maps(study.maps.maps, units, study.segment_labels, poses, headers, folder, state)
+    return Path(target)
 
 
 def export_scene(scene: Any, target: Path) -> Path:

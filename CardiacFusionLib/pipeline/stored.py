@@ -11,28 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from CardiacFusionLib.fusion.result import Finding, Fusion, Surface
-from CardiacFusionLib.perfusion.result import Aif, Motion, Perfusion, PerfusionMaps
+from CardiacFusionLib.perfusion.result import Perfusion
 from CardiacFusionLib.pipeline.correct import Correction
-from CardiacFusionLib.pipeline.packing import classes_of, read_packed, write_packed
+from CardiacFusionLib.pipeline.packing import read_packed, write_packed
 from CardiacFusionLib.pipeline.stages import Examinations, Results
-from CardiacFusionLib.registration.result import Pairing, Registration
-from CardiacFusionLib.reorientation.result import Reorientation
 from CardiacFusionLib.spatial.errors import BadInputError
-from CardiacFusionLib.spatial.pose import HeartPose
-from CardiacFusionLib.spatial.quality import Flag, Quality
-from CardiacFusionLib.spatial.series import Sequence as MrSequence
-from CardiacFusionLib.spatial.series import Series, SlicePose
-from CardiacFusionLib.spatial.tree import Branch, CoronaryTree, Stenosis
-from CardiacFusionLib.spatial.volume import Volume
-from CardiacFusionLib.walls.result import CmrWalls, CtWalls
 
 STAGES_FILE, CORRECTIONS_FILE = "stages.npz", "corrections.npz"
-_CLASSES = classes_of(
-    *(Aif, Branch, CmrWalls, CoronaryTree, CtWalls, Examinations, Finding, Flag, Fusion, HeartPose, Motion, Pairing),
-    *(Perfusion, PerfusionMaps, Quality, Registration, Reorientation, Results, MrSequence, Series, SlicePose, Stenosis),
-    *(Surface, Volume, Correction),
-)
 
 
 def write_stages(results: Results, path: Path) -> None:
@@ -44,12 +29,12 @@ def write_stages(results: Results, path: Path) -> None:
         return replace(study, motion=replace(study.motion, displacement_mm=None))
 
     kept = replace(results, examinations=Examinations(), stress=light(results.stress), rest=light(results.rest))
-    write_packed(kept, path, _CLASSES)
+    write_packed(kept, path)
 
 
 def read_stages(folder: Path) -> Results:
     """The automatic results of a case folder (without its CT); BadInputError where it has none or they are damaged."""
-    results = read_packed(folder / STAGES_FILE, _CLASSES)
+    results = read_packed(folder / STAGES_FILE)
     if not isinstance(results, Results) or results.fusion is None:
         raise BadInputError(f"{folder.name} holds no fused case; run 'cardiacfusion fuse' to its end.")
     return results
@@ -63,7 +48,7 @@ def write_corrections(corrections: Sequence[Correction], folder: Path) -> None:
         return
     draft = path.with_name(f".{path.name}.partial")
     try:
-        write_packed(tuple(corrections), draft, _CLASSES)
+        write_packed(tuple(corrections), draft)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
@@ -74,7 +59,7 @@ def read_corrections(folder: Path) -> tuple[Correction, ...]:
     path = folder / CORRECTIONS_FILE
     if not path.is_file():
         return ()
-    found = read_packed(path, _CLASSES)
+    found = read_packed(path)
     if not isinstance(found, tuple) or not all(isinstance(c, Correction) for c in found):
         raise BadInputError(f"{path.name} of {folder.name} is damaged; delete it to go back to the automatic results.")
     return found

@@ -51,6 +51,7 @@ def carried(
     fixed = _ct_sections(ct_walls, pairing.z_mm)
     moving = np.stack([_cmr_section(w, p, pairing) for w, p in zip(walls.labels, series.poses)])
     forward = np.stack([_moved(old, old_pose, ct_walls.pose, pairing, series, s) for s in range(len(fixed))])
+    inverse = np.stack([_moved_inverse(old, old_pose, ct_walls.pose, pairing, series, s) for s in range(len(fixed))])
     before = np.array([wall_dice(f, m) for f, m in zip(fixed, moving)])
     warped = np.stack([from_maps(warp_maps(one_hot(m), u)) for m, u in zip(moving, forward)])
     after = np.array([wall_dice(f, w) for f, w in zip(fixed, warped)])
@@ -60,7 +61,7 @@ def carried(
         overlap = wall_dice(fixed[s], labels)
         if overlap > after[s]:
             forward[s], warped[s], after[s] = drawn, labels, overlap
-    inverse = np.stack([inverted(u) for u in forward])
+            inverse[s] = inverted(drawn)
     folded = np.array([folded_share(u) for u in forward])
     insertions = np.array([_insertion_distance(f, w) for f, w in zip(fixed, warped)])
     return Registration(
@@ -89,6 +90,21 @@ def _moved(
     lps = cmr.to_lps(np.concatenate([shown, np.full_like(z, height)], axis=-1))
     now = pairing.cmr_pose.to_heart(lps)[..., :2]
     return np.moveaxis(now - xy, -1, 0).astype(np.float32)
+
+
+def _moved_inverse(
+    old: Registration, old_pose: HeartPose, pose: HeartPose, pairing: Pairing, series: Series, s: int
+) -> NDArray[np.float32]:
+    """The inverse (2, y, x) of slice ``s`` in the corrected frames: the same pixels come to the same CT points."""
+    xy = grid_xy_mm()
+    now, was = pairing.cmr_pose, old.pairing.cmr_pose
+    height = float(now.to_heart(np.asarray(series.poses[s].origin_mm))[2])
+    plane = np.concatenate([xy, np.full((*xy.shape[:2], 1), height)], axis=-1)
+    shown = was.to_heart(now.to_lps(plane))[..., :2]
+    point = shown + np.stack([_read(old.inverse_mm[s][k], shown) for k in (0, 1)], axis=-1)
+    z = np.full((*xy.shape[:2], 1), float(old.pairing.z_mm[s]))
+    there = pose.to_heart(old_pose.to_lps(np.concatenate([point, z], axis=-1)))[..., :2]
+    return np.moveaxis(there - xy, -1, 0).astype(np.float32)
 
 
 def _read(component: NDArray[np.float32], xy_mm: Floats) -> Floats:

@@ -17,6 +17,7 @@ from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import HeartPose
 from CardiacFusionLib.spatial.quality import Flag, Level, Quality
 from CardiacFusionLib.spatial.resample import heart_grid
+from CardiacFusionLib.spatial.sections import slice_landmarks
 from CardiacFusionLib.spatial.series import Series, SlicePose
 from CardiacFusionLib.spatial.tree import Branch, CoronaryTree, Stenosis
 from CardiacFusionLib.spatial.volume import Volume
@@ -130,14 +131,8 @@ def _perfusion(state: str) -> Perfusion:
         {"segment": s, "name": aha.SEGMENT_NAMES[s], "mbf_ml_min_g": float(np.nanmean(mbf[wall & (numbers == s)]))}
         for s in range(1, 17)
     ]
-    marks = tuple(
-        {
-            "lv_centre": CMR_POSE.to_lps(CMR_SCALE * np.array([0.0, 0.0, z])),
-            "rv_insertion_anterior": CMR_POSE.to_lps(CMR_SCALE * np.array([-16.0, -27.7, z])),
-            "rv_insertion_inferior": CMR_POSE.to_lps(CMR_SCALE * np.array([-16.0, 27.7, z])),
-        }
-        for z in SLICE_Z
-    )
+    # as the wall stage reads them: the ends of the RV's contact, which are not the same at every height
+    marks = tuple(slice_landmarks(one, pose) for one, pose in zip(labels, series.poses))
     curves = pd.DataFrame({"time_s": times, "aif": curve, **{str(s): 0.1 * (1 + s / 17) * curve for s in range(1, 17)}})
     return Perfusion(
         series, CmrWalls(labels, marks), Aif(curve, times, 7, 11, 18, labels == Label.LV_CAVITY, True),
