@@ -18,14 +18,13 @@ Where flow is low everywhere, a patch must stand out from the rest as anywhere e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
+from CardiacFusionLib.fusion.patches import MIN_PATCH_G, PATCH_BEHIND_SHARE, explained, patches
 from CardiacFusionLib.fusion.result import Finding, Surface
 from CardiacFusionLib.fusion.significance import (
     LOW_SHARE,
@@ -43,7 +42,6 @@ from CardiacFusionLib.spatial.tree import NOT_MEASURED, CoronaryTree, Stenosis, 
 
 Array = NDArray[np.float64]
 
-MIN_PATCH_G = 4.0  # about 4 % of a normal wall; CMR defects below one segment's half are not reported
 ALONE_CHANCE, MATCH_CHANCE = 0.02, 0.05  # a patch without a narrowing before it must speak for itself
 # Kotecha 2019 (JACC Cardiovasc Imaging 12:1958): stress flow <= 1.94 regional cut-off for obstructive disease,
 # <= 1.82 global for microvascular dysfunction
@@ -53,9 +51,6 @@ GLOBAL_LOW_MPR = 1.6
 # flow reserve begins to fall at 40-45 % diameter (Gould 1974, Am J Cardiol 33:87); 50 % is read with an error of 10
 MATCH_PERCENT = 45.0
 SEVERE_PERCENT = 70.0  # CAD-RADS 2.0 grade 4
-PATCH_BEHIND_SHARE = 0.5
-FURTHER_SHARE = 0.25  # of a patch that a second narrowing must explain
-IN_LINE_SHARE = 0.8  # narrowings with so much of the patch behind them count as in line
 MIN_SLICES = 2  # what one slice alone shows may be its outline's fault
 NORMAL_SHARE = 0.85  # of the best quarter: flow behind a narrowing counts as normal from here on
 NEAR_SLICE_MM = 9.0  # a point this near a slice counts as measured
@@ -80,19 +75,6 @@ class FlowOnWall:
 def _mean(values: Array, weights: Array, where: NDArray[np.bool_]) -> float:
     use = where & np.isfinite(values) & (weights > 0)
     return float(np.average(values[use], weights=weights[use])) if use.any() else float("nan")
-
-
-def patches(surface: Surface, low: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-    """Connected parts of ``low`` on the mesh that weigh at least ``MIN_PATCH_G``, heaviest first."""
-    t = surface.triangles
-    pairs = np.concatenate([t[:, [0, 1]], t[:, [1, 2]], t[:, [2, 0]]])
-    pairs = pairs[low[pairs].all(axis=1)]
-    n = len(low)
-    graph = csr_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
-    _, part = connected_components(graph, directed=False)
-    weight = np.bincount(part, np.asarray(surface.values["mass_g"], float) * low)
-    heavy = [k for k in np.argsort(-weight, kind="stable") if weight[k] >= MIN_PATCH_G]
-    return [low & (part == k) for k in heavy]
 
 
 def find(flow: FlowOnWall, tree: CoronaryTree) -> tuple[Finding, ...]:
@@ -125,7 +107,7 @@ def _of_patches(
     alone: dict[str, NDArray[np.bool_]] = {}
     for patch in found:
         rest = patch
-        for s, part in _explained(patch, candidates, reach, mass, np.isfinite(flow.mbf)):
+        for s, part in explained(patch, candidates, reach, mass, np.isfinite(flow.mbf)):
             matched[id(s)] = matched.get(id(s), np.zeros_like(patch)) | part
             rest = rest & ~part
         if mass[rest].sum() >= PATCH_BEHIND_SHARE * mass[patch].sum():
@@ -141,37 +123,6 @@ def _of_patches(
         if heavy and _chance(flow, patch, remote, SEGMENTS) <= ALONE_CHANCE:
             result.append(_without_stenosis(flow, tree, vessel, patch, remote))
     return result
-
-
-def _explained(
-    patch: NDArray[np.bool_],
-    candidates: Sequence[Stenosis],
-    reach: Mapping[int, NDArray[np.bool_]],
-    mass: Array,
-    seen: NDArray[np.bool_],
-) -> list[tuple[Stenosis, NDArray[np.bool_]]]:
-    """The narrowings that a patch lies behind, each with its part: low flow of two vessels may run together.
-
-    The one with most of the patch behind it comes first (of several in line the tightest), and takes the border
-    along; a further one must explain a good part by itself, and much of the muscle behind it must be low.
-    """
-    weight = float(mass[patch].sum())
-    rest, parts = patch, []
-    while True:
-        inside = {id(s): float(mass[rest & reach[id(s)]].sum()) for s in candidates}
-        most = max(inside.values(), default=0.0)
-        least = PATCH_BEHIND_SHARE if not parts else FURTHER_SHARE
-        if most < max(MIN_PATCH_G, FURTHER_SHARE * weight):
-            break
-        s = max((s for s in candidates if inside[id(s)] >= IN_LINE_SHARE * most), key=lambda s: s.diameter_percent)
-        behind_mass = max(float(mass[reach[id(s)] & seen].sum()), 1e-9)
-        if inside[id(s)] < least * weight and inside[id(s)] < PATCH_BEHIND_SHARE * behind_mass:
-            break
-        parts.append((s, rest & reach[id(s)]))
-        rest = rest & ~reach[id(s)]
-    if len(parts) == 1 and float(mass[rest].sum()) < PATCH_BEHIND_SHARE * weight:
-        parts = [(parts[0][0], patch)]
-    return parts
 
 
 def _chance(flow: FlowOnWall, patch: NDArray[np.bool_], remote: Remote, places: int) -> float:

@@ -40,8 +40,8 @@ def labels_at(p):
     result[body & right & (r < outer_radius(z) + 18 * np.sin(np.deg2rad((angle - 120) * 1.5)))] = Label.RV_CAVITY
     result[body & (r < outer_radius(z))] = Label.MYOCARDIUM
     result[body & (z > TIP_Z + 9) & (r < outer_radius(z - 4) - 9)] = Label.LV_CAVITY
-    result[np.hypot(x - 10, y - 4, (z - 58) / 0.8) < 19] = Label.LEFT_ATRIUM
-    result[np.hypot(x + 42, y - 8, (z - 60) / 0.9) < 17] = Label.RIGHT_ATRIUM
+    result[np.linalg.norm([x - 10, y - 4, (z - 58) / 0.8], axis=0) < 19] = Label.LEFT_ATRIUM
+    result[np.linalg.norm([x + 42, y - 8, (z - 60) / 0.9], axis=0) < 17] = Label.RIGHT_ATRIUM
     result[(np.hypot(x + 12, y + 18) < 11) & (z > BASE_Z - 4) & (z < 95)] = Label.AORTA
     return result
 

@@ -25,14 +25,7 @@ def found() -> CoronaryTree:
     return extract(ct, walls, walls.pose)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "LAD",
-        "LCx",
-        pytest.param("RCA", marks=pytest.mark.xfail(reason="the RCA is still lost in this plain right heart")),
-    ],
-)
+@pytest.mark.parametrize("name", ["LAD", "LCx", "RCA"])
 def test_the_main_branches_are_found_where_they_were_drawn(found: CoronaryTree, drawn: CoronaryTree, name: str) -> None:
     branch, truth = found.branch(name), drawn.branch(name)
     assert branch is not None and truth is not None
