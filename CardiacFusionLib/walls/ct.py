@@ -19,6 +19,7 @@ from CardiacFusionLib.spatial.pose import HeartPose, axis_angle_deg, roll_angle_
 from CardiacFusionLib.spatial.quality import Flag, Level, Quality
 from CardiacFusionLib.spatial.resample import heart_grid, resample_to
 from CardiacFusionLib.spatial.volume import Volume
+from CardiacFusionLib.walls.plausibility import judge
 from CardiacFusionLib.walls.result import CtWalls
 
 if TYPE_CHECKING:
@@ -53,10 +54,11 @@ def segment_ct(
     if progress:
         progress(0.6, "drawing the wall at 1 mm")
     labels = _cleaned(_fine_labels(*found))
-    quality = Quality.of(_strayed(found, pose)) + _plausible(labels)
+    judged = judge(ct, labels, pose, reorientation)
+    quality = Quality.of(_strayed(found, pose)) + _plausible(labels) + judged.quality
     if progress:
         progress(1.0, "CT wall segmented")
-    return CtWalls(labels, pose, quality)
+    return CtWalls(labels, pose, quality, score=judged.score)
 
 
 def _grid(pose: HeartPose, low: NDArray[np.float64], high: NDArray[np.float64], spacing_mm: float) -> Volume:

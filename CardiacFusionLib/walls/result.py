@@ -18,6 +18,7 @@ class CtWalls:
     labels: Volume
     pose: HeartPose  # the pose in which the labels stand upright
     quality: Quality = field(default_factory=Quality)
+    score: float | None = None  # 0..1, how much it looks like a heart (walls.plausibility); None where not judged
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ from CardiacFusionLib.training.evaluation.cache import fingerprint
 from CardiacFusionLib.training.evaluation.corruption import CORRUPTIONS, HEARTLESS, SPACING_MM, good
 from CardiacFusionLib.training.evaluation.resumable import Found, Job, place, resumed
 from CardiacFusionLib.twin.case import draw_twin
-from CardiacFusionLib.walls.plausibility import judge
 
 GOOD = "good"
 OTHER_HEARTS = 500_000  # corrupted inputs are made of other hearts than the good ones
@@ -38,10 +37,8 @@ def look(ct: Volume) -> Found:
         results = run(Examinations(ct), upto="segment")
     except CardiacFusionError as error:
         return {"score": 0.0, "level": Level.UNUSABLE.name.lower(), "refused": str(error)}
-    assert results.ct_walls is not None and results.reorientation is not None
-    found = judge(ct, results.ct_walls.labels, results.ct_walls.pose, results.reorientation)
-    level = max(results.quality.level, found.quality.level)
-    return {"score": found.score, "level": level.name.lower(), "measures": dict(found.measures)}
+    assert results.ct_walls is not None and results.ct_walls.score is not None
+    return {"score": results.ct_walls.score, "level": results.quality.level.name.lower()}
 
 
 def one_input(kind: str, seed: int) -> Found:
@@ -105,7 +102,7 @@ def evaluate_quality(
         "ct_spacing_mm": SPACING_MM,
         "wall_seconds": time.perf_counter() - started,
         "quality": figures,
-        "each": [{k: v for k, v in one.items() if k != "measures"} for one in ordered],
+        "each": ordered,
     }
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
