@@ -24,6 +24,7 @@ from CardiacFusionLib.walls.result import CmrWalls
 
 STAGE = "perfusion"
 MIN_CORE_PIXELS = 6
+CUT_OFF_SHARE = (0.25, 0.5)  # of the peak still there when the series ends: doubtful, unusable
 # share of the concentration's relative step that still reaches the signal; below it, noise and T1 errors are blown up
 SATURATION_GAIN = 0.2
 PLATEAU_SHARE = 0.01  # relative mode: three samples within 1 % of the peak are a clipped top
@@ -80,14 +81,15 @@ def aif_flags(aif: Aif, series: Series) -> list[Flag]:
             )
         )
     top = float(aif.curve[aif.peak])
-    if aif.end >= aif.curve.size - 1 and aif.curve[-1] > 0.5 * top:
+    left = float(aif.curve[-1]) / max(top, 1e-12)
+    if aif.end >= aif.curve.size - 1 and left > CUT_OFF_SHARE[0]:
         flags.append(
             Flag(
                 STAGE,
                 "bolus_cut_off",
-                Level.UNUSABLE,
+                Level.UNUSABLE if left > CUT_OFF_SHARE[1] else Level.DOUBTFUL,
                 f"The series ends at {aif.times_s[-1]:.0f} s while the bolus in the LV is still at "
-                f"{100 * aif.curve[-1] / top:.0f} % of its peak: the first pass is cut off.",
+                f"{100 * left:.0f} % of its peak: the first pass is cut off.",
             )
         )
     if aif.foot < 2:

@@ -16,6 +16,7 @@ from CardiacFusionLib.spatial.series import Series
 STAGE = "perfusion"
 GAP_FACTOR = 1.7  # an interval so many times the usual one is a missed beat
 POOR_FIT = 0.25  # root mean square misfit of a segment's mean curve as a share of its peak
+NO_RESPONSE_ML_MIN_G = 1.4  # above normal resting flow (about 1.1), below normal stress flow (2.2; PMC7706884)
 MIXED_SHARE = 0.3  # of a segment's pixels are muscle: fewer leave its flow to chance
 
 
@@ -57,6 +58,20 @@ def fit_flags(flow: Mapping[int, SegmentFlow], labels: NDArray[np.int8]) -> list
         reason = f"In the outlined wall, {' and '.join(p for p in parts if p)} (blood or fat); check the outline there."
         flags.append(Flag(STAGE, "mixed_segments", Level.DOUBTFUL, reason))
     return flags
+
+
+def response_flags(flow: Mapping[int, SegmentFlow], state: str, relative: bool) -> list[Flag]:
+    """Stress flow that is nowhere above rest: a rest series in its place, a failed stress, or disease everywhere."""
+    if state != "stress" or relative or not flow:
+        return []
+    best = float(np.percentile([f.mbf_ml_min_g for f in flow.values()], 75))
+    if best >= NO_RESPONSE_ML_MIN_G:
+        return []
+    reason = (
+        f"Flow under stress is as low as at rest everywhere (upper quartile {best:.1f} mL/min/g): a rest series given "
+        "as stress, a stress agent without effect, or disease of all vessels or of the small ones."
+    )
+    return [Flag(STAGE, "no_stress_response", Level.DOUBTFUL, reason)]
 
 
 def relative_flag() -> Flag:

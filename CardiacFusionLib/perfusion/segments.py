@@ -20,6 +20,7 @@ from CardiacFusionLib.walls.result import CmrWalls
 # quartile of the segments), or absolutely as low as resting flow. Both are this project's choice, not a consensus.
 ISCHAEMIC_SHARE_OF_REMOTE = 0.6
 ISCHAEMIC_ML_MIN_G = 1.2
+UNEVEN = 1.6  # widest over narrowest gap of a stack that is planned evenly, the last slice a little off
 INTERVAL = 1.96  # standard errors to either side: 95 %
 _LEVEL_OF_ORDER = (5 / 6, 1 / 2, 1 / 6)  # middle of the basal, mid and apical third
 Floats = NDArray[np.float64]
@@ -34,12 +35,13 @@ def slice_levels(
     over basal, mid and apical; the end with the larger LV (cavity and wall) is taken as the base.
     """
     count = len(poses)
+    height = np.array([np.asarray(p.origin_mm) @ poses[0].normal for p in poses])
+    flags = _gap_flags(height)
     if levels is not None:
         given = np.asarray(levels, dtype=float).ravel()
         if given.size != count or not np.all(np.isfinite(given)):
             raise BadInputError(f"Give one finite level (0 tip to 1 base) for each of the {count} slices.")
-        return given, ()
-    height = np.array([np.asarray(p.origin_mm) @ poses[0].normal for p in poses])
+        return given, tuple(flags)
     area = np.array(
         [
             np.isin(walls.labels[s], (Label.LV_CAVITY, Label.MYOCARDIUM)).sum() * float(np.prod(poses[s].spacing_mm))
@@ -47,10 +49,12 @@ def slice_levels(
         ]
     )
     order = np.argsort(height)
-    flags = []
     if count == 1:
         reason = "Only one slice was given; it is taken as mid-ventricular."
         return np.array([0.5]), (Flag(STAGE, "slice_levels_guessed", Level.DOUBTFUL, reason),)
+    if count == 2:
+        reason = "Only two slices were given; they are taken as basal and mid-ventricular. Is one missing?"
+        flags.append(Flag(STAGE, "slice_levels_guessed", Level.DOUBTFUL, reason))
     third = max(count // 3, 1)
     low, high = area[order[:third]].mean(), area[order[-third:]].mean()
     if high >= low:
@@ -70,6 +74,21 @@ def slice_levels(
     # middle of each slice's share of the way from base to apex; three slices give basal, mid, apical
     result[order] = 1.0 - (np.arange(count) + 0.5) / count if count != 2 else np.array(_LEVEL_OF_ORDER[:2])
     return result, tuple(flags)
+
+
+def _gap_flags(height_mm: Floats) -> list[Flag]:
+    """A gap between slices that is much wider than the others: a slice may be missing there."""
+    order = np.argsort(height_mm)
+    gaps = np.diff(height_mm[order])
+    if len(gaps) < 2 or gaps.max() <= UNEVEN * max(float(gaps.min()), 1e-6):
+        return []
+    at = int(np.argmax(gaps))
+    between = sorted((int(order[at]) + 1, int(order[at + 1]) + 1))
+    reason = (
+        f"Slices {between[0]} and {between[1]} lie {gaps[at]:.0f} mm apart, the others {gaps.min():.0f} mm: "
+        "a slice may be missing there."
+    )
+    return [Flag(STAGE, "uneven_slices", Level.DOUBTFUL, reason)]
 
 
 def segment_labels(walls: CmrWalls, poses: tuple[SlicePose, ...], levels: Floats | None = None) -> NDArray[np.int8]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from CardiacFusionLib.perfusion.aif import aif_flags, find_aif
 from CardiacFusionLib.perfusion.concentration import CONCENTRATION_UNIT, RELATIVE_UNIT
-from CardiacFusionLib.perfusion.flags import fit_flags, relative_flag, rhythm_flags
+from CardiacFusionLib.perfusion.flags import fit_flags, relative_flag, response_flags, rhythm_flags
 from CardiacFusionLib.perfusion.flow import study_prior
 from CardiacFusionLib.perfusion.mixture import mixed_pixels
 from CardiacFusionLib.perfusion.noise import noise_sd
@@ -83,6 +83,7 @@ def quantify(
         flags.append(relative_flag())
     result = segments_of(outlined, maps, found, prior, series.state)
     flags += fit_flags(result.flow, outlined.labels)
+    flags += response_flags(result.flow, series.state, outlined.relative)
     tell(1.0, "perfusion done")
     return Perfusion(
         series=series,
@@ -118,6 +119,10 @@ def with_rest(stress: Perfusion, rest: Perfusion) -> Perfusion:
     table["mpr"] = table["mbf_ml_min_g"] / at_rest
     maps = {**stress.maps.maps, "mpr": reserve_map(stress, rest)}
     flags = [replace(flag, reason=f"Rest: {flag.reason}") for flag in rest.quality.flags]
+    counts = stress.series.slice_count, rest.series.slice_count
+    if counts[0] != counts[1]:
+        reason = f"Stress has {counts[0]} slices and rest {counts[1]}: each takes its nearest; is one missing?"
+        flags.append(Flag(STAGE, "slices_differ", Level.DOUBTFUL, reason))
     median = float(np.nanmedian(table["mpr"])) if table["mpr"].notna().any() else float("nan")
     if not median >= 1.0:
         flags.append(

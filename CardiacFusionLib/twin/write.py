@@ -102,15 +102,20 @@ def pose_to_json(pose: HeartPose) -> dict[str, Any]:
 
 
 def _write_study(stress: Series, rest: Series | None, folder: Path, extra: Mapping[str, Any]) -> None:
-    write_series(stress, folder / "stress.nii.gz", extra)
+    write_series(_stored(stress), folder / "stress.nii.gz", extra)
     if rest is not None:
-        write_series(rest, folder / "rest.nii.gz", extra)
+        write_series(_stored(rest), folder / "rest.nii.gz", extra)
+
+
+def _stored(series: Series) -> Series:
+    """The series as a scanner stores it: whole numbers, the same in NIfTI and in DICOM."""
+    return series.with_array(np.round(series.array))
 
 
 def _write_dicom_study(stress: Series, rest: Series | None, folder: Path, comment: str) -> None:
-    write_dicom_perfusion(stress, folder / "stress", comment=comment)
+    write_dicom_perfusion(_stored(stress), folder / "stress", comment=comment)
     if rest is not None:
-        write_dicom_perfusion(rest, folder / "rest", comment=comment)
+        write_dicom_perfusion(_stored(rest), folder / "rest", comment=comment)
 
 
 def _write_truth_maps(

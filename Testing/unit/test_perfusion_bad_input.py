@@ -1,0 +1,142 @@
+"""A study that is not what it seems gives a named flag or an error, never a silently wrong map; and one examination
+gives one answer, in whatever form it was stored."""
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from perfusion_phantom import Phantom, make_phantom
+
+from CardiacFusionLib.io.read import read_perfusion
+from CardiacFusionLib.io.write import write_dicom_perfusion, write_series
+from CardiacFusionLib.perfusion.aif import find_aif
+from CardiacFusionLib.perfusion.motion import correct_motion
+from CardiacFusionLib.perfusion.result import Perfusion
+from CardiacFusionLib.perfusion.stage import quantify, with_rest
+from CardiacFusionLib.spatial.errors import BadInputError, StageError
+from CardiacFusionLib.spatial.series import Series
+from CardiacFusionLib.walls.result import CmrWalls
+
+
+@cache
+def still(state: str = "stress") -> Phantom:
+    normal, ischaemic = (2.5, 1.0) if state == "stress" else (1.0, 0.9)
+    return make_phantom(2, breathing_mm=0.0, normal=normal, ischaemic=ischaemic, state=state)
+
+
+def names(study: Perfusion) -> set[str]:
+    return {flag.name for flag in study.quality.flags}
+
+
+def only(walls: CmrWalls, kept: list[int]) -> CmrWalls:
+    return CmrWalls(walls.labels[kept], tuple(walls.landmarks[k] for k in kept))
+
+
+def slices(series: Series, kept: list[int]) -> Series:
+    return replace(
+        series, array=series.array[:, kept], poses=tuple(series.poses[k] for k in kept), times_s=series.times_s[:, kept]
+    )
+
+
+def test_classic_and_enhanced_dicom_give_the_maps_of_the_nifti(tmp_path: Path) -> None:
+    phantom = make_phantom(2, breathing_mm=0.0, slices=2)
+    series = phantom.series.with_array(np.round(phantom.series.array))
+    write_series(series, tmp_path / "stress.nii.gz")
+    write_dicom_perfusion(series, tmp_path / "classic")
+    write_dicom_perfusion(series, tmp_path / "enhanced", enhanced=True)
+    maps = []
+    for name in ("stress.nii.gz", "classic", "enhanced"):
+        read = read_perfusion(tmp_path / name, "stress")
+        order = [
+            int(np.argmin([np.linalg.norm(np.subtract(p.origin_mm, q.origin_mm)) for q in series.poses]))
+            for p in read.poses
+        ]
+        study = quantify(read, only(phantom.walls, order), levels=np.array([0.8, 0.5])[order])
+        back = np.argsort(order)
+        maps.append({key: value[back] for key, value in study.maps.maps.items()})
+        assert not study.maps.relative
+    for other in maps[1:]:
+        for key, value in maps[0].items():
+            np.testing.assert_allclose(other[key], value, atol=1e-4, err_msg=key)
+
+
+def test_slices_in_reverse_order_give_the_same_segments() -> None:
+    phantom = still()
+    plain = quantify(phantom.series, phantom.walls).segments.set_index("segment")
+    turned = quantify(slices(phantom.series, [2, 1, 0]), only(phantom.walls, [2, 1, 0]))
+    table = turned.segments.set_index("segment")
+    assert list(table.index) == list(plain.index)
+    np.testing.assert_allclose(table["mbf_ml_min_g"], plain["mbf_ml_min_g"], rtol=0.02)
+
+
+def test_shuffled_frames_and_repeated_times_are_refused() -> None:
+    series = still().series
+    shuffled = np.random.default_rng(0).permutation(series.frame_count)
+    with pytest.raises(BadInputError, match="do not rise"):
+        replace(series, array=series.array[shuffled], times_s=series.times_s[shuffled])
+    times = series.times_s.copy()
+    times[7] = times[6]
+    with pytest.raises(BadInputError, match="unsorted or repeated"):
+        replace(series, times_s=times)
+
+
+def test_frames_shuffled_under_a_rising_clock_are_named() -> None:
+    phantom = still()
+    shuffled = np.random.default_rng(1).permutation(phantom.series.frame_count)
+    mixed = phantom.series.with_array(phantom.series.array[shuffled])
+    try:
+        found = names(quantify(mixed, phantom.walls))
+    except (StageError, BadInputError):
+        return
+    assert found & {"poor_fit", "no_baseline", "bolus_cut_off", "aif_saturated"}
+
+
+def test_a_missing_slice_is_named_with_its_place() -> None:
+    phantom = make_phantom(2, breathing_mm=0.0, slices=4)
+    kept = [0, 1, 3]
+    study = quantify(slices(phantom.series, kept), only(phantom.walls, kept), levels=np.array([0.9, 0.6, 0.1]))
+    flag = next(f for f in study.quality.flags if f.name == "uneven_slices")
+    assert "Slices 2 and 3" in flag.reason
+    two = quantify(slices(still().series, [0, 2]), only(still().walls, [0, 2]))
+    assert "slice_levels_guessed" in names(two)
+    rest = quantify(still("rest").series, still("rest").walls)
+    assert "slices_differ" in names(with_rest(two, rest))
+
+
+def test_rest_given_as_stress_is_named_even_without_a_rest_series() -> None:
+    as_stress = replace(still("rest").series, state="stress")
+    assert "no_stress_response" in names(quantify(as_stress, still().walls))
+    assert "no_stress_response" not in names(quantify(still().series, still().walls))
+    assert "no_stress_response" not in names(quantify(still("rest").series, still("rest").walls))
+
+
+def test_a_series_that_ends_during_the_bolus_is_named() -> None:
+    phantom = still()
+    cut = replace(phantom.series, array=phantom.series.array[:20], times_s=phantom.series.times_s[:20] * 0.75)
+    try:
+        study = quantify(cut, phantom.walls)
+    except (StageError, BadInputError):
+        return
+    assert "bolus_cut_off" in names(study)
+
+
+def test_no_contrast_agent_is_an_error_and_a_clipped_peak_a_flag() -> None:
+    phantom = still()
+    flat = phantom.series.with_array(np.repeat(phantom.series.array[:1], phantom.series.frame_count, axis=0))
+    with pytest.raises(StageError, match="no bolus"):
+        find_aif(flat, phantom.walls)
+    clipped = phantom.series.with_array(np.minimum(phantom.series.array, 0.6 * phantom.series.array.max()))
+    assert "aif_saturated" in names(quantify(clipped, phantom.walls))
+
+
+def test_frames_of_another_heart_are_named_as_motion() -> None:
+    phantom = make_phantom(5, breathing_mm=3.0, slices=1)
+    array = phantom.series.array.copy()
+    rng = np.random.default_rng(0)
+    for t in range(10, 45, 4):
+        array[t] = rng.permuted(array[t].reshape(-1)).reshape(array[t].shape)
+    _, motion = correct_motion(phantom.series.with_array(array))
+    flags = [f for f in motion.quality.flags if f.name in ("frames_out_of_plane", "motion_left")]
+    assert flags and "Slice 1" in flags[0].reason
