@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,7 @@ def _labels_on(labels: Volume, grid: Volume) -> NDArray[np.uint8]:
 
 def _about_heart(labels: Volume, cube: int, spacing_mm: float, rng: np.random.Generator) -> Volume:
     """An empty cube along the patient's axes with the labelled heart somewhere in it."""
-    middle = np.append(np.argwhere(labels.array > 0).mean(axis=0)[::-1], 1.0)
+    middle = np.append(np.argwhere(labels.array != 0).mean(axis=0)[::-1], 1.0)
     centre = (labels.index_to_lps @ middle)[:3] + rng.normal(0, SHIFT_SD_MM, 3)
     tilt = Rotation.from_rotvec(np.deg2rad(rng.normal(0, TILT_SD_DEG, 3))).as_matrix()
     origin = centre - tilt @ np.full(3, (cube - 1) / 2 * spacing_mm)
@@ -127,14 +126,6 @@ class FolderPose(ct_pose.CtPose):
         return _facts(super().facts(), self.data)
 
 
-@dataclass(frozen=True)
-class _Slice:
-    """What the CMR task's crops need of a slice: labels (y, x) on a square of ``spacing_mm`` pixels."""
-
-    labels: NDArray[np.uint8]
-    spacing_mm: float
-
-
 class FolderCmrWalls(cmr_walls.CmrWallsTask):
     """Short-axis frames (``sax*``) and first-pass series (``perfusion*``) of the user."""
 
@@ -146,8 +137,8 @@ class FolderCmrWalls(cmr_walls.CmrWallsTask):
         use_series = bool(self.series.pairs) and (kind == "series" or not self.frames.pairs)
         channels, labels, spacing = self._series_slice(seed, rng) if use_series else self._frame(seed, rng)
         square, seen = _square(channels, spacing), _square(labels[None], spacing, order=0)
-        images, cropped = cmr_walls._crop(_Slice(seen[0].astype(np.uint8), min(spacing)), square, rng)  # type: ignore[arg-type]
-        images = cmr_walls._vary(images, rng)
+        images, cropped = cmr_walls.turned_window(square, seen[0].astype(np.uint8), min(spacing), rng, wide=False)
+        images = cmr_walls.vary(images, rng)
         if len(images) == 1:
             images = np.repeat(images, CHANNELS, axis=0)
         return {"image": even_out(images), "labels": cropped[None].astype(np.int64)}

@@ -45,7 +45,8 @@ def blood_pool_pose(ct: Volume) -> HeartPose:
     usual one, for a round cavity does not tell it.
     """
     image = coarse_image(ct, lps_grid(ct, GRID_MM))
-    bright = (image.array > CONTRAST_HU) & (image.array < BONE_HU)
+    hu = np.asarray(image.array, np.float32)
+    bright = (hu > CONTRAST_HU) & (hu < BONE_HU)
     opened = ndimage.binary_opening(bright, iterations=2)
     depth = ndimage.distance_transform_edt(opened)
     middle = (np.array(opened.shape) - 1) / 2
