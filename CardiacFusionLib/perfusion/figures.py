@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from CardiacFusionLib.perfusion.gamma import first_pass
 from CardiacFusionLib.perfusion.result import Perfusion
 from CardiacFusionLib.spatial.aha import SEGMENT_NAMES
 from CardiacFusionLib.spatial.errors import BadInputError
@@ -29,6 +30,12 @@ def curves_figure(perfusion: Perfusion, note: str = "") -> Figure:
     first, *rings = figure.subplots(1, 4, gridspec_kw={"left": 0.05, "right": 0.99, "bottom": 0.12, "top": 0.86})
     times = table["time_s"].to_numpy()
     first.plot(times, table["aif"], color="black")
+    bolus = first_pass(aif)
+    if bolus is not None:
+        fine = np.linspace(float(aif.times_s[0]), float(aif.times_s[-1]), 400)
+        label = f"gamma variate (peak {bolus.height:.1f}, misfit {100 * bolus.residual:.0f} %)"
+        first.plot(fine, bolus(fine), color="tab:blue", linestyle="--", linewidth=0.9, label=label)
+        first.legend(fontsize=6, loc="upper right")
     for index, name in ((aif.foot, "foot"), (aif.peak, "peak"), (aif.end, "end of first pass")):
         first.axvline(aif.times_s[index], color="0.6", linewidth=0.8)
         first.annotate(

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from perfusion_phantom import SEQUENCE, arterial_input, make_phantom
+from perfusion_phantom import SEQUENCE, arterial_input, gamma_variate, make_phantom
 
 from CardiacFusionLib.perfusion.aif import aif_flags, find_aif
 from CardiacFusionLib.perfusion.bolus import find_bolus, leading_frames_to_skip
 from CardiacFusionLib.perfusion.concentration import concentration
+from CardiacFusionLib.perfusion.gamma import first_pass
 from CardiacFusionLib.perfusion.noise import above_noise, noise_sd
+from CardiacFusionLib.perfusion.result import Aif
 from CardiacFusionLib.spatial.errors import BadInputError, StageError
 from CardiacFusionLib.spatial.mr_signal import concentration_from_ratio, sr_flash_signal, t1_with_contrast_ms
 from CardiacFusionLib.spatial.series import Sequence
@@ -132,3 +134,20 @@ def test_a_cut_off_bolus_and_a_clipped_peak_are_named() -> None:
     clipped = series.with_array(np.minimum(series.array, 0.6 * series.array.max()))
     aif = find_aif(clipped, phantom.walls)
     assert aif.saturated and "aif_saturated" in [f.name for f in aif_flags(aif, clipped)]
+
+
+def test_the_first_pass_is_found_again_under_recirculation_and_above_a_clipped_top() -> None:
+    times = np.arange(0.0, 50.0, 0.8)
+    truth = gamma_variate(times, 9.0, 4.0, 4.0)
+    curve = arterial_input(times)
+    bolus = find_bolus(curve, times)
+    mask = np.zeros((1, 2, 2), bool)
+    whole = first_pass(Aif(curve, times, bolus.foot, bolus.peak, bolus.end, mask))
+    assert whole is not None and whole.residual < 0.05
+    assert whole.height == pytest.approx(4.0, rel=0.08)
+    assert whole.area == pytest.approx(np.trapezoid(truth, times), rel=0.15)
+    clipped = np.minimum(curve, 3.0)
+    again = first_pass(Aif(clipped, times, bolus.foot, bolus.peak, bolus.end, mask, saturated=True))
+    assert again is not None and again.height > 3.3
+    few = first_pass(Aif(curve, times, bolus.peak - 1, bolus.peak, bolus.peak + 1, mask))
+    assert few is None
