@@ -71,6 +71,7 @@ def _fill(scene: Any, node: Any, segment_id: str, mask: Volume) -> None:
     import vtk
 
     volume = add_volume(scene, mask, "mask", labels=True)
+    volume.SetAndObserveTransformNodeID(node.GetTransformNodeID())  # the import works in the world
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     ids = vtk.vtkStringArray()
     ids.InsertNextValue(segment_id)

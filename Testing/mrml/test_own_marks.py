@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -96,3 +98,60 @@ def test_points_of_another_series_or_two_in_one_slice_are_refused(scene: Any) ->
         own_marks.centres_of(points(scene, (0, 0, 90)), poses())
     with pytest.raises(BadInputError, match="two points in slice 2"):
         own_marks.centres_of(points(scene, (0, 0, 19), (0, 0, 21)), poses())
+
+
+@pytest.fixture(scope="module")
+def hand(scene: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The reader's hand on the bullet heart."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
+    from bullet_case import bullet_case
+    from case_results import results_of, write_case_folder
+
+    from CardiacFusionLib.io.case_folder import sha256_of
+    from CardiacFusionLib.io.write import write_volume
+    from CardiacFusionLib.pipeline import review
+
+    place, content = tmp_path_factory.mktemp("own"), bullet_case(48, 3.2)
+    write_volume(content.ct, place / "ct.nrrd")
+    folder = write_case_folder(results_of(content), place / "case", place / "ct.nrrd", sha256_of(place / "ct.nrrd"))
+    case = review.load_case(folder, scene)
+    correction = review.Correction(case, scene, lambda changed: None, lambda sentence: pytest.fail(sentence))
+    correction.watch()
+    yield correction
+    correction.unwatch()
+
+
+def test_the_readers_outline_replaces_the_automatic_one_and_can_be_undone(scene: Any, hand: Any) -> None:
+    from scipy import ndimage
+
+    from CardiacFusionLib.mrml.segmentations import set_walls
+    from CardiacFusionLib.pipeline import own_marks as use
+
+    automatic = hand.session.results.ct_walls.labels
+    labels = np.asarray(automatic.array).copy()
+    wider = ndimage.binary_dilation(labels == Label.LV_CAVITY, iterations=2) & (labels == Label.MYOCARDIUM)
+    labels[wider] = Label.LV_CAVITY
+    mine = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Mine")
+    set_walls(scene, mine, automatic.with_array(labels))
+    changed = use.take_outline(hand, mine)
+    assert changed is not None and changed.what == ("LV wall",)
+    now = np.asarray(hand.session.results.ct_walls.labels.array)
+    assert np.count_nonzero((now == Label.LV_CAVITY) != (labels == Label.LV_CAVITY)) < 0.01 * wider.sum()
+    assert hand.undo() is not None
+    back = np.asarray(hand.session.results.ct_walls.labels.array)
+    assert np.array_equal(back, np.asarray(automatic.array))
+
+
+def test_the_readers_centre_of_a_slice_is_used_and_listed(scene: Any, hand: Any) -> None:
+    from CardiacFusionLib.mrml.frames import points_ras
+    from CardiacFusionLib.pipeline import own_marks as use
+
+    study = hand.session.results.stress
+    number, node = next(iter(hand.case.nodes.slice_centres.items()))
+    was = np.asarray(study.walls.landmarks[number - 1].get("lv_centre", study.series.poses[number - 1].origin_mm))
+    mark = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Centres")
+    mark.AddControlPoint(*points_ras(was + 3.0 * study.series.poses[number - 1].direction[:, 0]).tolist())
+    assert node is not None and use.take_centres(hand, mark) is not None
+    row = next(r for r in hand.landmarks() if r.name == f"lv_centre_{number}")
+    assert row.by_reader
+    assert hand.undo() is not None
