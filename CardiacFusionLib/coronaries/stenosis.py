@@ -17,6 +17,8 @@ EDGE_SHARE = 0.82  # the narrowing ends where the diameter is back at this share
 SKIP_START_MM = 3.0  # an ostium or fork is no tube: its cross-section is not a disc
 SKIP_END_MM = 6.0  # the vessel fades out
 MIN_LENGTH_MM = 1.5
+# plaque lies in fat, so that even a closed lumen is darker all around; a way that strayed off the vessel is not
+MIN_ENCLOSED = 0.6
 
 
 def taper(arc_mm: Array, diameter_mm: Array) -> Array:
@@ -77,6 +79,8 @@ def find_stenoses(branch: Branch, profile: Profile) -> list[Stenosis]:
         deep = where[1.0 - share[where] >= 0.5 * percent / 100.0]
         length = float(arc[deep[-1]] - arc[deep[0]])
         if percent < REPORT_PERCENT or length < MIN_LENGTH_MM:
+            continue
+        if float(profile.enclosed[where].mean()) < MIN_ENCLOSED:
             continue
         found.append(
             Stenosis(
