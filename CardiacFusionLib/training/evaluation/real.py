@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from CardiacFusionLib import __version__
 from CardiacFusionLib.io.read import read_ct
@@ -68,18 +69,23 @@ def _outside(folder: Path) -> dict[str, Any]:
 
 def _baseline_on_sunnybrook(folder: Path) -> dict[str, float]:
     """Cavity Dice of the baseline against the experts' masks, mean over patients."""
-    from skimage.io import imread
-
     of_patient: dict[str, list[float]] = {}
     for mask in sorted((folder / "lv_cavity").glob("*.png")):
-        image = imread(folder / "image" / mask.name).astype(np.float32)
-        true = np.asarray(imread(mask)) > 0
+        image, true = _grey(folder / "image" / mask.name), _grey(mask) > 0
         found = outside_baseline.baseline_labels(image) == Label.LV_CAVITY
         of_patient.setdefault(mask.name.split("-IM-")[0], []).append(dice(found, true))
     if not of_patient:
         raise BadInputError(f"{folder} holds no masks in lv_cavity/.")
     means = [float(np.mean(v)) for v in of_patient.values()]
     return {"cavity_dice": float(np.mean(means)), "frames": sum(map(len, of_patient.values())), "patients": len(means)}
+
+
+def _grey(path: Path) -> NDArray[np.float32]:
+    """A picture file as one grey picture (y, x)."""
+    from skimage.io import imread
+
+    picture = np.asarray(imread(path), np.float32)
+    return picture if picture.ndim == 2 else picture[..., :3].mean(axis=-1)
 
 
 PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {"ct": _real_ct, "cmr": _real_cmr, "outside_onnx": _outside}
