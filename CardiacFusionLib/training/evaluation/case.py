@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,9 +14,10 @@ import torch
 
 from CardiacFusionLib.perfusion.aif import find_aif
 from CardiacFusionLib.pipeline.stages import Examinations, Results, run
+from CardiacFusionLib.registration.result import Pairing
 from CardiacFusionLib.spatial.errors import CardiacFusionError
 from CardiacFusionLib.spatial.pose import HeartPose
-from CardiacFusionLib.spatial.series import Series
+from CardiacFusionLib.spatial.series import Series, SlicePose
 from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.training.evaluation import cmr_figures, ct_figures, metrics
 from CardiacFusionLib.training.evaluation.peers import POSE_PEERS
@@ -212,7 +213,7 @@ def _pair_figures(
     if "landmarks" in stages:
         true = visible_marks(cmr.labels, slices, cmr.heart, cmr.pose)
         figures = cmr_figures.in_image_figures(walls.landmarks, true)
-        figures |= cmr_figures.out_of_image_figures(_beyond(results), cmr.pose)
+        figures |= cmr_figures.out_of_image_figures(beyond_the_stack(match.pairing, pose, slices), cmr.pose)
         case.figures["landmarks"] = figures
         case.samples["marks"] = cmr_figures.marks_in_image_frame(true, cmr.pose, results.moving)
     if "registration" in stages:
@@ -242,11 +243,17 @@ def _flat(marks: Marks, pose: HeartPose) -> Marks:
     return {name: pose.to_heart(point)[:2] for name, point in marks.items()}
 
 
-def _beyond(results: Results) -> Marks:
-    """Apex and base (LPS of the CMR) where a stage says where they are: the CMR by itself, else nothing."""
-    assert results.cmr_walls is not None
-    found: Mapping[str, Any] = getattr(results.cmr_walls, "heart_landmarks", None) or {}
-    return {name: np.asarray(found[name]) for name in ("apex", "base") if name in found}
+def beyond_the_stack(pairing: Pairing, pose: HeartPose, slices: tuple[SlicePose, ...]) -> Marks:
+    """Apex and base in CMR LPS, where a stack of three slices does not reach: those of the CT, brought over by the
+    pairing. Along the axis the heights it found for the slices are continued (another phase, another length)."""
+    own = np.array([float(pairing.cmr_pose.to_heart(np.asarray(s.origin_mm))[2]) for s in slices])
+    slope, offset = np.polyfit(pairing.z_mm, own, 1) if len(own) > 1 else (1.0, float((own - pairing.z_mm)[0]))
+    found = {}
+    for name in ("apex", "base"):
+        if name in pose.landmarks:
+            x, y, z = pose.to_heart(pose.landmarks[name])
+            found[name] = pairing.cmr_pose.to_lps(np.array([x, y, slope * z + offset]))
+    return found
 
 
 def _whole_way(seed: int, stages: frozenset[str], spacing_mm: float) -> CaseFigures:

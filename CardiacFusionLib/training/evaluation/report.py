@@ -52,7 +52,7 @@ TWIN = (
     Row("aif", "peak_frames", "peak of the AIF", "frames"),
     Row("landmarks", "in_image_mm", "RV insertions in the slice", "mm", ("<=", 2.0)),
     Row("landmarks", "in_image_within_10mm", "… within 10 mm", "share"),
-    Row("landmarks", "out_of_image_mm", "apex and base outside the stack", "mm", ("<=", 6.0)),
+    Row("landmarks", "out_of_image_mm", "apex and base outside the stack (through the CT)", "mm", ("<=", 6.0)),
     Row("landmarks", "out_of_image_within_10mm", "… within 10 mm", "share"),
     Row("registration", "wall_dice", "wall after the SDN, Dice", "", (">=", 0.92)),
     Row("registration", "folded_share", "folded pixels", "share", ("<=", 0.0005)),
