@@ -34,29 +34,29 @@ class Planes:
         self.views = {layout: view for layout, view in found.items() if view is not None}
         self._start = {layout: array_of(view.GetSliceToRAS()) for layout, view in self.views.items()}
 
-    def follow(self, landmarks: dict[str, NDArray[np.float64]], still: str | None) -> None:
-        """Turn all views but ``still`` to the heart frame of these landmarks (LPS mm); impossible places wait."""
+    def follow(self, landmarks: dict[str, NDArray[np.float64]], still: set[str]) -> None:
+        """Turn all views but those of ``still`` to the frame of these landmarks (LPS mm); impossible places wait."""
         try:
             pose = HeartPose.from_landmarks(landmarks)
         except BadInputError:
             return
         turn = transform_ras(self._pose @ pose.heart_to_lps)
         for layout, view in self.views.items():
-            self._set(view, self._start[layout] if layout == still else turn @ self._start[layout])
+            self._set(view, self._start[layout] if layout in still else turn @ self._start[layout])
 
     def back(self) -> None:
         """All views to where they were."""
         for layout, view in self.views.items():
             self._set(view, self._start[layout])
 
-    def dragged_in(self, moved_ras: NDArray[np.float64]) -> str | None:
-        """The layout name of the view whose plane holds a displacement (3,) in the world; None where no view does."""
+    def dragged_in(self, moved_ras: NDArray[np.float64]) -> set[str]:
+        """The layout names of the views whose planes hold a displacement (3,) in the world: in one of them the point is
+        dragged (along the line where two planes meet it could be either); none for a drag in 3D."""
         length = float(np.linalg.norm(moved_ras))
         if length < 1e-6:
-            return None
+            return set(self.views)
         off = {layout: abs(float(m[:3, 2] @ moved_ras)) / length for layout, m in self._start.items()}
-        best = min(off, key=lambda layout: off[layout], default=None)
-        return best if best is not None and off[best] <= IN_PLANE_SHARE else None
+        return {layout for layout, share in off.items() if share <= IN_PLANE_SHARE}
 
     @staticmethod
     def _set(view: Any, matrix: NDArray[np.float64]) -> None:
@@ -110,7 +110,7 @@ class LandmarkWatch:
         now = landmarks_of(self._case.nodes.landmarks)
         if any(name not in now for name in LANDMARK_NAMES):
             return
-        still = None
+        still: set[str] = set()
         for name, point in now.items():
             if name in self._start and np.abs(point - self._start[name]).max() > 1e-6:
                 rotation = transform_ras(matrix_of(self._case.nodes.ct_to_heart))[:3, :3]

@@ -7,6 +7,7 @@ slice carried onto the CT wall by the registration, and the whole wall filled fr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,6 +123,21 @@ class WallGrid:
         """(z, y, x) the wall."""
         return np.asarray(self.grid.array, bool)
 
+    @cached_property
+    def voxels(self) -> tuple[NDArray[np.intp], ...]:
+        """Indices (z, y, x) of the wall's voxels."""
+        return np.nonzero(self.inside)
+
+    @cached_property
+    def coarse(self) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        """The points of the coarse grid that lie around the wall, and where its voxels lie between them (3, n)."""
+        factor = VALUES_MM / WALL_MM
+        near = np.zeros(tuple(int(np.ceil(n / factor)) + 1 for n in self.inside.shape), bool)
+        corner = [(v / factor).astype(np.intp) for v in self.voxels]
+        for shift in np.ndindex(2, 2, 2):
+            near[tuple(c + s for c, s in zip(corner, shift))] = True
+        return near, np.stack(self.voxels).astype(np.float32) / np.float32(factor)
+
 
 def wall_grid(labels: Volume, spacing_mm: float = WALL_MM) -> WallGrid:
     """The wall of chamber labels (any grid in CT LPS) on a fine grid of its own."""
@@ -148,27 +164,25 @@ def whole_wall(surface: Surface, wall: WallGrid, pose: HeartPose, quantities: tu
     """
     points = pose.to_lps(surface.points_mm)
     own = (points - np.asarray(wall.grid.origin_mm)) @ wall.grid.direction  # mm along the grid's axes
-    factor = VALUES_MM / WALL_MM
-    voxels = np.nonzero(wall.inside)
-    coarse = np.zeros(tuple(int(np.ceil(n / factor)) + 1 for n in wall.inside.shape), bool)
-    corner = [(v / factor).astype(np.intp) for v in voxels]
-    for shift in np.ndindex(2, 2, 2):
-        coarse[tuple(c + s for c, s in zip(corner, shift))] = True
+    coarse, at = wall.coarse
     places = np.argwhere(coarse)
     distance, nearest = cKDTree(own).query(places[:, ::-1] * VALUES_MM, k=min(BLEND_POINTS, len(own)), workers=1)
-    at = np.stack(voxels).astype(np.float32) / np.float32(factor)
-    result = {}
+    result: dict[str, Volume] = {}
+    shares: list[tuple[NDArray[np.bool_], NDArray[np.float32]]] = []  # of known neighbours: mostly alike in all maps
     for quantity in quantities:
         values = np.asarray(surface.values[quantity], dtype=float)
         known = np.isfinite(values)[nearest]
         weight = known / np.maximum(distance, 0.5) ** 2
         mean = (weight * np.nan_to_num(values)[nearest]).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-9)
         there = np.zeros(coarse.shape, np.float32)
-        there[coarse] = known[:, 0]
-        share = ndimage.map_coordinates(there, at, order=1, mode="nearest")
+        share = next((s for mask, s in shares if np.array_equal(mask, known[:, 0])), None)
+        if share is None:
+            there[coarse] = known[:, 0]
+            share = ndimage.map_coordinates(there, at, order=1, mode="nearest")
+            shares.append((known[:, 0], share))
         there[coarse] = mean * known[:, 0]
         total = ndimage.map_coordinates(there, at, order=1, mode="nearest")
         filled = np.full(wall.inside.shape, np.nan, np.float32)
-        filled[voxels] = np.where(share >= 0.5, total / np.maximum(share, 1e-6), np.nan)
+        filled[wall.voxels] = np.where(share >= 0.5, total / np.maximum(share, 1e-6), np.nan)
         result[quantity] = wall.grid.with_array(filled)
     return result

@@ -25,7 +25,8 @@ def _say(**what: object) -> None:
 
 def _leash(scratch: Path) -> None:
     """End this process as soon as its caller has: then nobody waits for pictures. The caller's scratch goes too."""
-    sys.stdin.buffer.read()
+    while os.read(0, 64):  # not through sys.stdin: its lock, held here, would abort the interpreter's own end
+        continue
     if scratch.name.startswith("cardiacfusion-render-"):
         shutil.rmtree(scratch, ignore_errors=True)
     os._exit(4)

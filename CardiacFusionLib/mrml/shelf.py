@@ -22,7 +22,7 @@ _FACTS, _ORDER = "facts", "order"
 
 def role(*parts: object) -> str:
     """A role's name from its parts; node references allow no spaces, colons or semicolons in it."""
-    return ".".join(re.sub(r"[^A-Za-z0-9_+-]", "_", str(part)) for part in parts)
+    return ".".join(re.sub(r"[^A-Za-z0-9_.+-]", "_", str(part)) for part in parts)
 
 
 class Shelf:

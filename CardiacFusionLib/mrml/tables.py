@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from CardiacFusionLib.fusion.result import Finding
@@ -28,7 +29,8 @@ def fill_table(node: Any, frame: pd.DataFrame) -> Any:
     for column in frame.columns:
         series = frame[column]
         if pd.api.types.is_numeric_dtype(series) and not pd.api.types.is_bool_dtype(series):
-            values = numpy_support.numpy_to_vtk(series.to_numpy(dtype=np.float64, na_value=np.nan), deep=True)
+            numbers = rounded(series.to_numpy(dtype=np.float64, na_value=np.nan))
+            values = numpy_support.numpy_to_vtk(numbers, deep=True)
         else:
             values = vtk.vtkStringArray()
             for value in series:
@@ -37,6 +39,11 @@ def fill_table(node: Any, frame: pd.DataFrame) -> Any:
         node.AddColumn(values)
     node.EndModify(was)
     return node
+
+
+def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Six significant digits, as a scene writes them into its files: a table read back equals the one written."""
+    return np.array([float(f"{v:.6g}") for v in values], dtype=np.float64)
 
 
 def frame_of(node: Any) -> pd.DataFrame:

@@ -59,9 +59,9 @@ def folder_of(case: CaseInScene) -> Path:
     return folder
 
 
-def start_session(case: CaseInScene, session: ReaderSession) -> None:
-    """Keep the session that a case was opened with."""
-    _SESSIONS.put(case.shelf.root, session)
+def start_session(case: CaseInScene, session: ReaderSession, drawing: Drawing) -> None:
+    """Keep the session that a case was opened with, and what drew it."""
+    _SESSIONS.put(case.shelf.root, session, drawing)
 
 
 def session_of(case: CaseInScene) -> ReaderSession:
@@ -74,17 +74,29 @@ def session_of(case: CaseInScene) -> ReaderSession:
 
 
 class _Sessions:
-    """Sessions by the root node of their case; those of nodes that left their scene are dropped."""
+    """Sessions (and what drew their cases) by the root node of the case; those of nodes that left their scene go."""
 
     def __init__(self) -> None:
-        self._held: list[tuple[Any, ReaderSession]] = []
+        self._held: list[tuple[Any, ReaderSession, Drawing | None]] = []
+
+    def _of(self, root: Any) -> tuple[Any, ReaderSession, Drawing | None] | None:
+        self._held = [held for held in self._held if held[0].GetScene() is not None]
+        return next((held for held in self._held if held[0] is root), None)
 
     def get(self, root: Any) -> ReaderSession | None:
-        self._held = [(node, session) for node, session in self._held if node.GetScene() is not None]
-        return next((session for node, session in self._held if node is root), None)
+        """The session of a case, if it was begun."""
+        held = self._of(root)
+        return held[1] if held is not None else None
 
-    def put(self, root: Any, session: ReaderSession) -> None:
-        self._held.append((root, session))
+    def drawing(self, root: Any) -> Drawing | None:
+        """What drew a case, if that was here."""
+        held = self._of(root)
+        return held[2] if held is not None else None
+
+    def put(self, root: Any, session: ReaderSession, drawing: Drawing | None = None) -> None:
+        """Keep a session, and let go of those whose case is gone."""
+        self._held = [held for held in self._held if held[0].GetScene() is not None]
+        self._held.append((root, session, drawing))
 
 
 _SESSIONS = _Sessions()
@@ -108,7 +120,7 @@ class Correction:
         self.scene = scene
         self._on_changed = on_changed
         self._on_problem = on_problem
-        self._drawing = Drawing(case.shelf)
+        self._drawing = _SESSIONS.drawing(case.shelf.root) or Drawing(case.shelf)
         self._landmarks = LandmarkWatch(case, self.apply)
         self._edits = EditWatch(case, self.apply_walls, self.apply_branch)
         self._busy = False

@@ -19,7 +19,7 @@ from CardiacFusionLib.mrml.case import CaseInScene, cases_in, remove_case
 from CardiacFusionLib.mrml.layout import LAYOUT_IDS, arrange, register_layout
 from CardiacFusionLib.mrml.picking import SegmentPick
 from CardiacFusionLib.mrml.rows import FindingRow, FlagRow, LandmarkRow, MapChoice, SegmentRow, StenosisRow
-from CardiacFusionLib.mrml.scene import build_scene
+from CardiacFusionLib.mrml.scene import draw_new
 from CardiacFusionLib.mrml.volumes import volume_of
 from CardiacFusionLib.pipeline.at_work import Changed, Correction, note, save, session_of, start_session
 from CardiacFusionLib.pipeline.corrected_case import content_with, ct_of, open_reading, write_case
@@ -67,10 +67,10 @@ def load_case(folder: Path, scene: Any, ct: Path | None = None) -> CaseInScene:
     volume = ct_of(reading.earlier, ct)
     session = ReaderSession(reading)
     content = content_with(reading, session.results, volume, Path(folder).resolve().name)
-    nodes = build_scene(content, scene)
-    case = CaseInScene(scene, nodes.shelf)
+    drawing = draw_new(content, scene)
+    case = CaseInScene(scene, drawing.shelf)
     case.shelf.set_facts(folder=str(Path(folder).resolve()), record=reading.earlier.record)
-    start_session(case, session)
+    start_session(case, session, drawing)
     note(case, session)
     return case
 

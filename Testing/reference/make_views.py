@@ -1,0 +1,39 @@
+"""Draw the references of the six views anew: ``python Testing/reference/make_views.py``. Look at them afterwards.
+
+They show the bullet heart (``Testing/mrml/bullet_case.py``), whose every value is known in closed form, at a third of
+the size, drawn with software OpenGL so that every machine draws the same.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "mrml"))
+
+from bullet_case import bullet_case  # noqa: E402
+
+from CardiacFusionLib.mrml.outputs import write_scene_and_views  # noqa: E402
+
+SIZE = (353, 300)
+
+
+def main() -> None:
+    """Write ``views/*.png`` beside this file."""
+    (HERE / "views").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        made = write_scene_and_views(bullet_case(64, 2.4), Path(scratch), backends=("vtkOSOpenGLRenderWindow",))
+        if made.problems:
+            sys.exit(made.problems[0])
+        for view in made.views:
+            with Image.open(view) as image:
+                reduced = image.convert("RGB").resize(SIZE, Image.Resampling.BOX)
+            reduced.quantize(64).save(HERE / "views" / view.name, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
