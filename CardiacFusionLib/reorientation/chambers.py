@@ -1,4 +1,4 @@
-"""Chamber labels of a whole CT at low resolution: find the heart, then label a cube about it."""
+"""Chamber labels of a whole CT at low resolution: find the heart, turn it as hearts usually lie, then label it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,48 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from CardiacFusionLib.models.cubes import AIR_HU, coarse_image, normalised_hu, probabilities, sliding_probabilities
 from CardiacFusionLib.models.loading import entry_of, load
 from CardiacFusionLib.reorientation.refine import CoarseHeart
 from CardiacFusionLib.spatial.errors import StageError
+from CardiacFusionLib.spatial.label_pose import geometric_pose
 from CardiacFusionLib.spatial.labels import Label
+from CardiacFusionLib.spatial.resample import resample_to
 from CardiacFusionLib.spatial.volume import Volume
 
 if TYPE_CHECKING:
     from torch import nn
 
+Grid = NDArray[np.float32]
+
 MARGIN_VOXELS = 1
 LV_FOUND_ML = 25.0  # cavity and wall together; the smallest adult left ventricles are above 80 ml
-# where the second look is centred about the first: averaging a few shifted looks steadies the labels
-LOOKS_VOXELS = ((0, 0, 0), (3, -3, 3), (-3, 3, -3), (3, 3, -3))
+HEART_REACH_MM = 110.0
+# looks at the heart, each turned (degrees) and shifted (voxels) a little: their mean is steadier than any, and how far
+# they are apart tells how sure the labels are
+LOOKS: tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ...] = (
+    ((0, 0, 0), (0, 0, 0)),
+    ((9, -6, 5), (2, -2, 2)),
+    ((-7, 8, 6), (-2, 2, 2)),
+    ((5, 7, -9), (2, 2, -2)),
+)
+STRIDE = 60  # percent of a cube between neighbouring cubes of the first look
 FINE_MM = 2.0  # grid on which the smooth probabilities are turned into labels
+AZIMUTH_DEG, ELEVATION_DEG = 45.0, 34.0  # how the long axis of a usual heart lies: to the left, and down
+
+
+def usual_orientation() -> NDArray[np.float64]:
+    """Rotation patient LPS -> heart frame of a heart as most lie: rows are the heart's x, y, z axes in LPS."""
+    azimuth, elevation = np.deg2rad(AZIMUTH_DEG), np.deg2rad(ELEVATION_DEG)
+    z = np.array([
+        -np.sin(azimuth) * np.cos(elevation), np.cos(azimuth) * np.cos(elevation), np.sin(elevation)
+    ])  # fmt: skip
+    down = np.array([0.0, 0.0, -1.0])
+    y = down - (down @ z) * z
+    y /= np.linalg.norm(y)
+    return np.stack([np.cross(y, z), y, z])
 
 
 def lps_grid(ct: Volume, spacing_mm: float) -> Volume:
@@ -37,7 +63,8 @@ def lps_grid(ct: Volume, spacing_mm: float) -> Volume:
 
 
 def label_heart(ct: Volume, progress: Callable[[float, str], None] | None = None) -> CoarseHeart:
-    """Chamber probabilities about the heart (4 mm) and labels (2 mm), on grids with axes along patient LPS.
+    """Chamber probabilities about the heart (4 mm) and labels (2 mm), on grids turned so that the heart lies in them as
+    hearts usually lie in the patient: a patient on the side looks the same to what follows.
 
     ``ct`` is a contrast-enhanced CT in HU with any axes. Raises StageError where no heart is found.
     """
@@ -46,59 +73,78 @@ def label_heart(ct: Volume, progress: Callable[[float, str], None] | None = None
     image = coarse_image(ct, lps_grid(ct, spacing))
     if progress:
         progress(0.2, "looking for the heart")
-    normal = normalised_hu(image.array)
     outside = float(normalised_hu(np.array([AIR_HU]))[0])
-    coarse = sliding_probabilities(network, normal, cube, cube // 2, outside)
-    centre = _heart_centre(coarse, spacing)
+    found = sliding_probabilities(network, normalised_hu(image.array), cube, STRIDE * cube // 100, outside)
+    centre = _heart_centre(found, image)
     if progress:
         progress(0.6, "labelling the chambers")
-    fine, corner = _looks(network, normal, centre, cube, outside)
-    origin = image.index_to_lps[:3, :3] @ corner[::-1].astype(float) + image.index_to_lps[:3, 3]
-    grid = Volume(np.zeros(fine.shape[1:], np.uint8), image.spacing_mm, tuple(origin), np.eye(3))
-    return CoarseHeart(fine, grid, fine_labels(fine, grid))
+    grid = cube_about(centre, _turned_home(found, image), cube, spacing)
+    looks = _looks(network, image, grid)
+    mean = np.mean(looks, axis=0)
+    return CoarseHeart(mean, grid, fine_labels(mean, grid), looks)
 
 
-def _heart_centre(found: NDArray[np.float32], spacing_mm: float) -> NDArray[np.float64]:
-    """Index (z, y, x) of the middle of the heart: the largest connected left ventricle, drawn towards the chambers."""
+def _heart_centre(found: Grid, image: Volume) -> NDArray[np.float64]:
+    """LPS mm of the middle of the heart: the largest connected left ventricle, drawn towards the chambers."""
+    spacing = image.spacing_mm[0]
     left = found[Label.LV_CAVITY] + found[Label.MYOCARDIUM] > 0.5
     parts, count = ndimage.label(left)
     sizes = ndimage.sum_labels(left, parts, np.arange(1, count + 1)) if count else np.zeros(1)
-    if float(np.max(sizes)) * spacing_mm**3 / 1000 < LV_FOUND_ML:
+    if float(np.max(sizes)) * image.voxel_volume_ml < LV_FOUND_ML:
         raise StageError(
             "reorient",
             "no heart was found in this CT; give a contrast-enhanced chest CT that holds the whole left ventricle.",
         )
     middle = np.array(ndimage.center_of_mass(parts == int(np.argmax(sizes)) + 1))
     # chambers near this ventricle only: stray labels elsewhere must not pull the cube away
-    z, y, x = np.meshgrid(*(np.arange(n) for n in left.shape), indexing="ij")
-    near = (z - middle[0]) ** 2 + (y - middle[1]) ** 2 + (x - middle[2]) ** 2 < (110 / spacing_mm) ** 2
+    z, y, x = np.ogrid[tuple(slice(n) for n in left.shape)]
+    near = (z - middle[0]) ** 2 + (y - middle[1]) ** 2 + (x - middle[2]) ** 2 < (HEART_REACH_MM / spacing) ** 2
     weight = (1.0 - found[Label.BACKGROUND]) * near
-    return 0.5 * middle + 0.5 * np.array([float((axis * weight).sum() / weight.sum()) for axis in (z, y, x)])
+    index = 0.5 * middle + 0.5 * np.array(ndimage.center_of_mass(weight))
+    return np.asarray(image.index_to_lps[:3, :3] @ index[::-1] + image.index_to_lps[:3, 3])
 
 
-def _looks(
-    network: nn.Module, image: NDArray[np.float32], centre: NDArray[np.float64], cube: int, outside: float
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Mean probabilities of a few shifted cubes about the heart, and the index (z, y, x) of the first voxel."""
-    padded = np.pad(image, cube, constant_values=outside)  # so that no cube can reach over the edge
-    shifts = np.array(LOOKS_VOXELS, dtype=np.int64)
-    corner: NDArray[np.int64] = np.rint(centre).astype(np.int64) - cube // 2 + shifts.min(axis=0)
-    offsets = shifts - shifts.min(axis=0)
-    cuts = [padded[_cube_at(corner + offset + cube, cube)] for offset in offsets]
-    found = probabilities(network, np.stack(cuts)[:, None])
-    total = np.zeros((found.shape[1], *(int(n) + cube for n in offsets.max(axis=0))), np.float32)
-    count = np.zeros(total.shape[1:], np.float32)
-    for offset, one in zip(offsets, found):
-        here = _cube_at(offset, cube)
-        total[(slice(None), *here)] += one
-        count[here] += 1
-    total[Label.BACKGROUND][count == 0] = 1
-    total /= np.maximum(count, 1)
-    return total, corner
+def _turned_home(found: Grid, image: Volume) -> NDArray[np.float64]:
+    """Axes (columns, LPS) of a grid in which this heart lies as hearts usually do; LPS itself where the first look
+    gives no pose."""
+    labels = image.with_array(keep_largest(found.argmax(axis=0).astype(np.uint8)))
+    try:
+        rough = geometric_pose(labels)
+    except StageError:
+        return np.eye(3)
+    return np.asarray(rough.lps_to_heart[:3, :3].T @ usual_orientation())
 
 
-def _cube_at(first: NDArray[np.int64], side: int) -> tuple[slice, ...]:
-    return tuple(slice(int(a), int(a) + side) for a in first)
+def cube_about(centre_mm: NDArray[np.float64], axes: NDArray[np.float64], cube: int, spacing_mm: float) -> Volume:
+    """An empty cube about an LPS point with the given axes (columns)."""
+    origin = centre_mm - axes @ np.full(3, (cube - 1) / 2 * spacing_mm)
+    return Volume(np.zeros((cube,) * 3, np.uint8), (spacing_mm,) * 3, tuple(origin), axes)
+
+
+def _looks(network: nn.Module, image: Volume, grid: Volume) -> Grid:
+    """Probabilities (look, label, z, y, x) of each of ``LOOKS``, all read on ``grid``."""
+    spacing = grid.spacing_mm[0]
+    grids = []
+    for turn, shift in LOOKS:
+        axes = grid.direction @ Rotation.from_rotvec(np.deg2rad(turn)).as_matrix()
+        grids.append(cube_about(grid.centre_mm + axes @ np.asarray(shift) * spacing, axes, grid.size[0], spacing))
+    images = np.stack([normalised_hu(resample_to(image, g, outside=AIR_HU).array) for g in grids])
+    found = probabilities(network, images[:, None])
+    looks = np.stack([found[0], *(_read_on(one, g, grid) for one, g in zip(found[1:], grids[1:]))])
+    # where a look does not reach, the first one's word stands
+    seen = looks.sum(axis=1, keepdims=True)
+    return np.asarray(looks + np.maximum(1 - seen, 0) * looks[:1], dtype=np.float32)
+
+
+def _read_on(found: Grid, there: Volume, here: Volume) -> Grid:
+    """Probabilities (label, z, y, x) on the grid ``there`` read on the grid ``here``; 0 beyond."""
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(np.ascontiguousarray(np.moveaxis(found, 0, -1)), isVector=True)
+    frame = there.to_sitk()
+    image.CopyInformation(frame)
+    read = sitk.Resample(image, here.to_sitk(), sitk.Transform(), sitk.sitkLinear, 0.0)
+    return np.moveaxis(sitk.GetArrayFromImage(read), -1, 0)
 
 
 def fine_labels(probabilities: NDArray[np.float32], grid: Volume, spacing_mm: float = FINE_MM) -> Volume:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from CardiacFusionLib.models.cubes import paired
 from CardiacFusionLib.models.loading import entry_of, load
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import HeartPose, apply
@@ -15,27 +16,33 @@ from CardiacFusionLib.spatial.resample import heart_grid
 from CardiacFusionLib.spatial.volume import Volume
 
 PASSES = 3
+# what the pose network sees: the chambers that define the frame. Where great vessels and the right atrium lie to them
+# differs between hearts (and between a twin and a patient) more than the frame may
+SEEN_LABELS = (Label.LV_CAVITY, Label.MYOCARDIUM, Label.RV_CAVITY, Label.LEFT_ATRIUM)
 
 
 @dataclass(frozen=True)
 class CoarseHeart:
-    """Chamber probabilities (label, z, y, x) on ``grid``, and the same as ``labels`` (uint8) on a finer grid."""
+    """Chamber probabilities (label, z, y, x) on ``grid``, and the same as ``labels`` (uint8) on a finer grid.
+
+    ``looks`` (look, label, z, y, x): the single looks the probabilities are the mean of, where there were several.
+    """
 
     probabilities: NDArray[np.float32]
     grid: Volume
     labels: Volume
+    looks: NDArray[np.float32] | None = None
 
 
 def pose_cube(
     probabilities: NDArray[np.float32], lps_to_index: NDArray[np.float64], pose: HeartPose, cube: int, spacing_mm: float
 ) -> NDArray[np.float32]:
-    """What the pose network sees: probabilities of labels 1.. on an upright cube about ``pose``: (7, z, y, x)."""
+    """What the pose network sees: ``SEEN_LABELS``' probabilities on an upright cube about ``pose``: (4, z, y, x)."""
     points = heart_grid(pose, (cube,) * 3, spacing_mm).grid_lps()
     index = np.moveaxis(apply(lps_to_index, points)[..., ::-1], -1, 0).astype(np.float32)
     seen = [
         ndimage.map_coordinates(probabilities[label], index, order=1, mode="constant", cval=0.0)
-        for label in Label
-        if label is not Label.BACKGROUND
+        for label in SEEN_LABELS
     ]
     return np.stack(seen).astype(np.float32)
 
@@ -49,23 +56,34 @@ def corrected(
     return step @ pose.lps_to_heart
 
 
-def refined_pose(heart: CoarseHeart, start: HeartPose) -> HeartPose:
-    """``start`` corrected by the pose network in ``PASSES`` passes; landmarks of ``start`` fitted to the new frame."""
+def refined_pose(heart: CoarseHeart, start: HeartPose, passes: int = PASSES) -> HeartPose:
+    """``start`` corrected by the pose network in ``passes``; landmarks of ``start`` fitted to the new frame."""
+    pose = corrected_pose(heart.probabilities, heart.grid.lps_to_index, start, passes)
+    return with_fitted_landmarks(pose, start)
+
+
+def corrected_pose(
+    probabilities: NDArray[np.float32], lps_to_index: NDArray[np.float64], start: HeartPose, passes: int
+) -> HeartPose:
+    """``start`` corrected by the pose network on probabilities (label, z, y, x) that lie where ``lps_to_index`` says.
+
+    The pose comes without landmarks.
+    """
     import torch
 
     network, entry = load("ct_pose"), entry_of("ct_pose")
     cube, spacing = int(entry.input["cube"]), float(entry.input["spacing_mm"])
     device = next(network.parameters()).device
     pose = start
-    for _ in range(PASSES):
-        seen = pose_cube(heart.probabilities, heart.grid.lps_to_index, pose, cube, spacing)
+    for _ in range(passes):
+        seen = torch.from_numpy(pose_cube(probabilities, lps_to_index, pose, cube, spacing))[None].to(device)
         with torch.inference_mode():
-            rotation, translation = network(torch.from_numpy(seen)[None].to(device))
+            rotation, translation = network(paired(seen))
         matrix = corrected(
             pose, _orthonormal(rotation[0].double().cpu().numpy()), translation[0].double().cpu().numpy()
         )
         pose = HeartPose(matrix, {}, start.confidence)
-    return with_fitted_landmarks(pose, start)
+    return pose
 
 
 def with_fitted_landmarks(pose: HeartPose, source: HeartPose) -> HeartPose:

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from CardiacFusionLib.models.cubes import normalised_hu, probabilities
 from CardiacFusionLib.models.loading import load
 from CardiacFusionLib.networks.pose_resnet import PoseResNet
-from CardiacFusionLib.reorientation.refine import pose_cube
-from CardiacFusionLib.spatial.labels import CT_LABEL_COUNT
+from CardiacFusionLib.reorientation.refine import SEEN_LABELS, pose_cube
 from CardiacFusionLib.spatial.pose import HeartPose
 from CardiacFusionLib.training.augment import cut_field, vary_ct
 from CardiacFusionLib.training.ct_chambers import CUBE as CHAMBER_CUBE
@@ -32,8 +31,8 @@ WIDTH = 16
 REUSE = 32  # a heart costs far more than another look at it, so each is seen from as many wrong frames
 WINDOW = 64  # hearts in turn before the first is seen again, so that a batch holds different hearts
 VALIDATION_CASES = 48
-# spread of the wrong frames; a first pass starts from the geometric pose (about 6 degrees, 5 mm), later ones nearer
-TILT_SD_DEG, ROLL_SD_DEG, SHIFT_SD_MM = 7.0, 9.0, 6.0
+# spread of the wrong frames; a first pass starts from the geometric pose (about 2 degrees, 2 mm), later ones nearer
+TILT_SD_DEG, ROLL_SD_DEG, SHIFT_SD_MM = 6.0, 8.0, 5.0
 MM_PER_RADIAN = 50.0  # a radian at the heart's surface: weighs angles against millimetres in the loss
 
 
@@ -50,7 +49,7 @@ class CtPose:
     """Cubes of 28 x 6 mm of label probabilities: half real outputs of the chamber network, half marred truth."""
 
     name = "ct_pose"
-    version = "0.1.0"
+    version = "0.2.0"
     batch_size = 8
     learning_rate = 2e-3
     validate_every_s = 180.0
@@ -61,10 +60,10 @@ class CtPose:
 
     def build(self) -> nn.Module:
         """A fresh ResNet18 that answers 'no correction'."""
-        return PoseResNet(CT_LABEL_COUNT - 1, WIDTH)
+        return PoseResNet(len(SEEN_LABELS), WIDTH)
 
     def sample(self, seed: int) -> Mapping[str, NDArray[Any]]:
-        """``seen`` (7, z, y, x), ``rotation`` (3, 3) and ``translation`` (3,) mm that lead to the true frame."""
+        """``seen`` (4, z, y, x), ``rotation`` (3, 3) and ``translation`` (3,) mm that lead to the true frame."""
         block, place = divmod(seed, WINDOW * REUSE)
         heart = self._heart(block * WINDOW * REUSE + place % WINDOW)
         rng = np.random.default_rng([seed, 5])
@@ -117,7 +116,7 @@ class CtPose:
             "version": self.version,
             "architecture": {
                 "network": "pose_resnet:PoseResNet",
-                "kwargs": {"channels": CT_LABEL_COUNT - 1, "width": WIDTH},
+                "kwargs": {"channels": len(SEEN_LABELS), "width": WIDTH},
             },
             "data": "synthetic hearts of the digital twin, as labelled by ct_chambers and as known",
             "input": {"cube": CUBE, "spacing_mm": SPACING_MM, "axes": "guessed heart frame", "unit": "probability"},
@@ -137,6 +136,7 @@ def wrong_pose(pose: HeartPose, rng: np.random.Generator) -> HeartPose:
 def _draw_heart(seed: int) -> _Heart:
     from CardiacFusionLib.twin.ct.sampling import ct_training_sample
 
+    # the chamber network's cube is turned so that the heart lies in it as usual: near the patient's own axes
     drawn = ct_training_sample(seed, shape=(CHAMBER_CUBE,) * 3, spacing_mm=CHAMBER_MM)
     rng = np.random.default_rng([seed, 6])
     image, labels = cut_field(vary_ct(drawn.image, rng), drawn.labels, rng)

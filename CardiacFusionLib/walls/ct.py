@@ -82,8 +82,7 @@ def _upright_labels(
     here = tuple(slice(int(a), int(b)) for a, b in zip(first, last))
     region = (slice(None), *here)
     # the whole region at once: hardly larger than a training cube, and without seams
-    given = np.concatenate([image[here][None], (found[region][1:] > 0.5).astype(np.float32)])
-    sharp = probabilities(network, given[None])[0]
+    sharp = probabilities(network, np.concatenate([image[here][None], found[region][1:]])[None])[0]
     weight = _blend(sharp.shape[1:], spacing_mm)
     found[region] = found[region] * (1 - weight) + sharp * weight
     return found, grid
