@@ -119,7 +119,12 @@ def write_parametric_map(
         device_serial_number="0",
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[mapping],
-        voi_lut_transformations=[highdicom.VOILUTTransformation(window_center=top / 2, window_width=max(top, 1e-6))],
+        # values below one need the exact linear function: the plain one takes one from the width
+        voi_lut_transformations=[
+            highdicom.VOILUTTransformation(
+                window_center=top / 2, window_width=max(top, 1e-6), voi_lut_function="LINEAR_EXACT"
+            )
+        ],
         content_label="PERFUSION",
         content_description=f"{state} {name}"[:64],
         image_flavor="VOLUME",
@@ -172,6 +177,7 @@ def write_map_images(
         obj.RescaleSlope, obj.RescaleIntercept, obj.RescaleType = decimals([slope])[0], "0", "US"
         top = slope * float(stored.max())
         obj.WindowCenter, obj.WindowWidth = decimals((top / 2, max(top, 1e-6)))
+        obj.VOILUTFunction = "LINEAR_EXACT"
         set_pixels(obj, stored[s])
         files.append(folder / f"{state}_{name}_slice{s + 1}.dcm")
         save(obj, files[-1])

@@ -46,7 +46,9 @@ def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture
 def written(source: Path, tmp_path: Path) -> Path:
     out = tmp_path / "out"
-    write_maps({"mbf": flow()}, {"mbf": "mL/min/g"}, segments(), POSES, source_headers(source, POSES), out, "stress")
+    maps = {"mbf": flow(), "fit_residual": 0.01 * flow()}
+    units = {"mbf": "mL/min/g", "fit_residual": "1"}
+    write_maps(maps, units, segments(), POSES, source_headers(source, POSES), out, "stress")
     return out
 
 
