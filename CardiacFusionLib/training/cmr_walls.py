@@ -16,14 +16,15 @@ from CardiacFusionLib.spatial.labels import CMR_LABEL_COUNT
 from CardiacFusionLib.training.harness import VALIDATION_SEED, Batch, Metrics
 from CardiacFusionLib.training.losses import dice_per_class, label_loss
 from CardiacFusionLib.twin.cmr.training import CmrSample, cmr_training_slice
-from CardiacFusionLib.walls.cmr_input import CHANNELS, CROP, PIXEL_MM, even_out
+from CardiacFusionLib.walls.cmr_input import CHANNELS, PIXEL_MM, even_out
 
 WIDTHS = (16, 32, 64, 128, 160)
+CROP = 112  # pixels a side of a training picture (168 mm): the network takes any grid, small ones train faster
 SOURCE_SIZE = 144  # pixels a side of the drawn slice: wider than the crop, so that turning leaves few empty corners
-SERIES_SHARE = 0.5  # of the samples show a first pass
-CINE_SHARE = 0.35  # show one cine frame; the rest show one perfusion frame
+SERIES_SHARE = 0.4  # of the samples show a first pass
+CINE_SHARE = 0.3  # show one cine frame; the rest show one perfusion frame
 VALIDATION_CASES = 40
-REUSE = 8  # crops drawn of each slice: making a slice costs several times as much as a training step
+REUSE = 4  # crops drawn of each slice: making a slice costs several times as much as a training step
 WINDOW = 250  # slices from which the next crop is drawn, so that a batch mixes hearts
 
 
@@ -33,30 +34,40 @@ def _slice(seed: int) -> CmrSample:
     return cmr_training_slice(seed, SOURCE_SIZE)
 
 
-def _crop(sample: CmrSample, channels: NDArray[np.float32], rng: np.random.Generator) -> tuple[NDArray, NDArray]:
-    """A turned, mirrored, scaled, shifted and gently bent window of the slice on the network's grid."""
+def turned_window(
+    images: NDArray[np.floating],
+    labels: NDArray[np.uint8],
+    spacing_mm: float,
+    rng: np.random.Generator,
+    *,
+    wide: bool,
+    centre_xy: NDArray[np.floating] | None = None,
+) -> tuple[NDArray, NDArray]:
+    """A turned, mirrored, scaled, shifted and gently bent window of images (channel, y, x) and labels (y, x) on the
+    network's grid. ``wide``: any scale, as pictures without a pixel size have. It lies about ``centre_xy`` (pixels,
+    default the middle), now and then with the heart at its edge.
+    """
     angle = rng.uniform(-180, 180) if rng.random() < 0.4 else rng.normal(0, 15)
     mirror = -1.0 if rng.random() < 0.15 else 1.0
-    scale = float(np.exp(rng.normal(0, 0.1)))
-    stretch = float(np.exp(rng.normal(0, 0.04)))
-    reach = 45.0 if rng.random() < 0.2 else 12.0  # now and then the heart lies at the edge
+    scale = float(np.exp(rng.uniform(-0.5, 0.45) if wide else rng.normal(0, 0.12)))
+    stretch = float(np.exp(rng.normal(0, 0.05)))
+    reach = 45.0 if rng.random() < 0.2 else 12.0
     shift = rng.uniform(-reach, reach, 2)
     step = (np.arange(CROP) - (CROP - 1) / 2) * PIXEL_MM
     v, u = np.meshgrid(step, step, indexing="ij")
     c, s = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
     x = (c * u * mirror - s * v) * scale * stretch + shift[0]
     y = (s * u * mirror + c * v) * scale / stretch + shift[1]
-    half = (channels.shape[-1] - 1) / 2
+    middle = (np.array(images.shape[:0:-1]) - 1) / 2 if centre_xy is None else centre_xy
     if rng.random() < 0.5:
         bend = rng.normal(0, 1, (2, 6, 6)) * rng.uniform(0, 2.5)
         x, y = (p + ndimage.zoom(b, CROP / 6, order=3, mode="nearest") for p, b in zip((x, y), bend))
-    at = [y / sample.spacing_mm + half, x / sample.spacing_mm + half]
-    images = np.stack([ndimage.map_coordinates(i, at, order=1, mode="constant") for i in channels])
-    labels = ndimage.map_coordinates(sample.labels, at, order=0, mode="constant")
-    return images, labels
+    at = [y / spacing_mm + middle[1], x / spacing_mm + middle[0]]
+    shown = np.stack([ndimage.map_coordinates(i, at, order=1, mode="constant") for i in images])
+    return shown, ndimage.map_coordinates(labels, at, order=0, mode="constant")
 
 
-def _vary(images: NDArray, rng: np.random.Generator) -> NDArray[np.float32]:
+def vary(images: NDArray, rng: np.random.Generator) -> NDArray[np.float32]:
     """Other contrast curves, resolutions, window settings and artefacts; same shape."""
     level = max(float(np.percentile(images, 99)), 1e-6)
     x = np.clip(images / level, 0, 3.0)
@@ -80,8 +91,9 @@ class CmrWallsTask:
 
     name = "cmr_walls"
     batch_size = 8
-    learning_rate = 2e-3
-    validate_every_s = 180.0
+    learning_rate = 1.2e-3
+    validate_every_s = 420.0
+    validation_cases = VALIDATION_CASES
 
     def build(self) -> nn.Module:
         """A fresh network."""
@@ -100,16 +112,22 @@ class CmrWallsTask:
         else:
             cine = rng.random() < CINE_SHARE / (1 - SERIES_SHARE)
             chosen = drawn.channels[[4 if cine else int(rng.integers(0, 4))]]
-        images, labels = _crop(drawn, chosen, rng)
-        images = _vary(images, rng)
+        # single frames often come without a pixel size
+        wide = rng.random() < (0.4 if kind == "frame" else 0.15)
+        images, labels = turned_window(chosen, drawn.labels, drawn.spacing_mm, rng, wide=wide)
+        images = vary(images, rng)
         if len(images) == 1:
             images = np.repeat(images, CHANNELS, axis=0)
         return {"image": even_out(images), "labels": labels[None].astype(np.int64)}
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Metrics]:
         """Dice + cross-entropy."""
-        value = label_loss(CMR_LABEL_COUNT)(network(batch["image"]), batch["labels"])
-        return value, {}
+        return self.synthetic_loss(network(batch["image"]), batch["labels"]), {}
+
+    def synthetic_loss(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """Dice + cross-entropy of class scores (n, class, y, x) and labels (n, 1, y, x) that know every class."""
+        value: Tensor = label_loss(CMR_LABEL_COUNT)(scores, labels)
+        return value
 
     def validate(self, network: nn.Module) -> Metrics:
         """Dice of all slices of unseen hearts, pooled, for first pass and cine; ``score`` is the mean for the LV."""
@@ -117,8 +135,8 @@ class CmrWallsTask:
         device = next(network.parameters()).device
         for kind in ("series", "frame"):
             found, truth = [], []
-            for start in range(0, VALIDATION_CASES, 8):
-                seeds = range(VALIDATION_SEED + start, VALIDATION_SEED + min(start + 8, VALIDATION_CASES))
+            for start in range(0, self.validation_cases, 8):
+                seeds = range(VALIDATION_SEED + start, VALIDATION_SEED + min(start + 8, self.validation_cases))
                 drawn = [self._sample(s, np.random.default_rng((s, 1)), kind) for s in seeds]
                 batch = torch.from_numpy(np.stack([d["image"] for d in drawn])).to(device)
                 found.append(network(batch).argmax(1).cpu())
@@ -136,7 +154,7 @@ class CmrWallsTask:
             "version": "1",
             "architecture": {"network": "chamber_unet:ChamberUNet", "kwargs": kwargs},
             "input": {
-                "grid": [CROP, CROP],
+                "grid": "any",
                 "spacing_mm": PIXEL_MM,
                 "channels": ["baseline", "rv_peak", "lv_peak", "myocardium"],
                 "scale": "local root mean square",

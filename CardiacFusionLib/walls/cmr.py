@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from skimage.measure import regionprops
-from skimage.morphology import convex_hull_image
 
 from CardiacFusionLib.models.loading import load
 from CardiacFusionLib.spatial.errors import BadInputError
@@ -22,19 +20,17 @@ from CardiacFusionLib.spatial.sections import (
     slice_landmarks,
 )
 from CardiacFusionLib.spatial.series import Series, SlicePose
-from CardiacFusionLib.walls.cmr_input import CHANNELS, CROP, PIXEL_MM, even_out, plane_grid, read_plane, write_back
+from CardiacFusionLib.walls.cmr_find import find_lv
+from CardiacFusionLib.walls.cmr_input import CHANNELS, even_out, read_plane, write_back
+from CardiacFusionLib.walls.cmr_stack import axis_line, near_axis, sight
+from CardiacFusionLib.walls.cmr_tidy import tidy
 from CardiacFusionLib.walls.phases_cmr import phase_images
 from CardiacFusionLib.walls.result import CmrWalls
 
 MODEL = "cmr_walls"
 STAGE = "CMR walls"
-MAX_COARSE = 256  # pixels a side of the first pass (384 mm)
-CENTRED_MM = 70.0  # the heart is planned into the middle of the field: SD of its distance
-CANDIDATES, APART_MM = 3, 35.0  # places looked at closely, and how far they lie apart
-USUAL_LV_MM2 = 700.0  # cavity and wall of a small adult LV between apex and middle
-TURNS_DEG = (-15.0, 0.0, 15.0)  # the fine pass is the mean over these views
-RV_REACH_MM = 6.0  # RV blood farther from the LV wall is another vessel
-MIN_LV_MM2 = 150.0  # less than this, cavity and wall together, is no LV cross-section
+# the fine pass is the mean over these views: turned by degrees, zoomed, mirrored
+LOOKS = ((-15.0, 1.0, False), (0.0, 1.15, False), (15.0, 1.0, False), (0.0, 0.9, True))
 THICKNESS_MM = (3.0, 22.0)  # wall thickness outside this range is not seen in adults
 MIN_CLOSED = 0.85  # share of the cavity's outline that the wall must cover
 MIN_CERTAINTY = 0.75  # mean probability of the winning class within the LV
@@ -51,89 +47,26 @@ def _run(images: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(torch.softmax(scores.float(), dim=1).cpu().numpy(), dtype=np.float32)
 
 
-def _find_lv(
+def _outline(
     images: Sequence[NDArray[np.float32]], poses: Sequence[SlicePose], axes: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Standard in-plane coordinates (u, v) mm of the LV, one for all slices: they are parallel, the LV runs through.
-
-    The whole field is searched once; its best places are then looked at as the fine pass will see them, and the one
-    that shows the most plausible ring of muscle about blood wins.
-    """
-    corners = [
-        pose.points_lps(np.array([[0, 0], [0, i.shape[1] - 1], [i.shape[2] - 1, 0], [i.shape[2] - 1, i.shape[1] - 1]]))
-        for i, pose in zip(images, poses)
-    ]
-    flat = np.concatenate(corners) @ axes[:, :2]
-    centre = (flat.min(axis=0) + flat.max(axis=0)) / 2
-    size = int(np.clip(16 * np.ceil(float(np.ptp(flat, axis=0).max()) / PIXEL_MM / 16), CROP, MAX_COARSE))
-    uv = plane_grid(centre, size)
-    score = np.zeros((size, size))
+) -> list[NDArray[np.float32]]:
+    """Class probabilities (4, y, x) on each image's own pixels: the mean over several views of the same window."""
+    window = find_lv(images, poses, axes, _run)
+    views = [replace(window, angle_deg=a, pixel_mm=window.pixel_mm * z, mirrored=m) for a, z, m in LOOKS]
+    result = []
     for image, pose in zip(images, poses):
-        seen = _run(even_out(read_plane(image, pose, axes, uv))[None])[0]
-        score += ndimage.gaussian_filter(seen[Label.LV_CAVITY] + seen[Label.MYOCARDIUM], 10.0 / PIXEL_MM)
-    away = np.hypot(uv[..., 0] - centre[0], uv[..., 1] - centre[1])
-    score *= np.exp(-0.5 * (away / CENTRED_MM) ** 2)
-    best, place = -1.0, centre
-    for _ in range(CANDIDATES):
-        row, column = np.unravel_index(int(np.argmax(score)), score.shape)
-        if score[row, column] <= 0:
-            break
-        here = uv[row, column]
-        crops = [even_out(read_plane(i, p, axes, plane_grid(here, CROP))) for i, p in zip(images, poses)]
-        value = float(np.mean([_plausible(seen) for seen in _run(np.stack(crops))]))
-        value *= float(np.exp(-0.5 * (away[row, column] / CENTRED_MM) ** 2))
-        if value > best:
-            best, place = value, here
-        score[np.hypot(uv[..., 0] - here[0], uv[..., 1] - here[1]) < APART_MM] = 0
-    return np.asarray(place)
-
-
-def _plausible(seen: NDArray[np.float32]) -> float:
-    """How much class probabilities (4, size, size) look like one short-axis LV: 0 no ring .. 1 a sure, round, closed
-    ring of adult size."""
-    labels = _tidy(seen.argmax(axis=0).astype(np.uint8), (PIXEL_MM, PIXEL_MM))
-    lv = np.isin(labels, (Label.LV_CAVITY, Label.MYOCARDIUM))
-    if not lv.any():
-        return 0.0
-    facts = ring_facts(labels, (PIXEL_MM, PIXEL_MM))
-    solid = float(regionprops(lv.astype(np.uint8))[0].solidity)
-    size = min((facts["cavity_mm2"] + facts["wall_mm2"]) / USUAL_LV_MM2, 1.0)
-    sure = float(seen.max(axis=0)[lv].mean())
-    return sure * facts["closed"] * solid**2 * size if facts["cavity_mm2"] > 0 else 0.2 * sure * solid**2 * size
-
-
-def _tidy(labels: NDArray[np.uint8], spacing_mm: tuple[float, float]) -> NDArray[np.uint8]:
-    """One LV, its holes filled, and the one RV beside it; small separate islands are removed."""
-    result = np.zeros_like(labels)
-    lv = np.isin(labels, (Label.LV_CAVITY, Label.MYOCARDIUM))
-    parts, count = ndimage.label(lv, np.ones((3, 3)))
-    pixel = spacing_mm[0] * spacing_mm[1]
-    if count == 0:
-        return result
-    sizes = ndimage.sum_labels(lv, parts, np.arange(1, count + 1))
-    lv = parts == 1 + int(np.argmax(sizes))
-    if lv.sum() * pixel < MIN_LV_MM2:
-        return result
-    filled = ndimage.binary_fill_holes(lv)
-    result[lv] = labels[lv]
-    result[filled & ~lv] = Label.LV_CAVITY
-    cavities, count = ndimage.label(result == Label.LV_CAVITY)
-    if count > 1:  # the cavity is one room: islands belong to the wall around them
-        sizes = ndimage.sum_labels(cavities > 0, cavities, np.arange(1, count + 1))
-        result[(cavities > 0) & (cavities != 1 + int(np.argmax(sizes)))] = Label.MYOCARDIUM
-    cavity = result == Label.LV_CAVITY
-    if cavity.any():  # papillary muscles and trabeculae count as blood pool: the endocardial contour runs around them
-        # (Schulz-Menger 2020, J Cardiovasc Magn Reson 22:19), so it has no bays
-        result[convex_hull_image(cavity) & (result == Label.MYOCARDIUM)] = Label.LV_CAVITY
-    rv, count = ndimage.label((labels == Label.RV_CAVITY) & ~filled, np.ones((3, 3)))
-    if count:
-        away = ndimage.distance_transform_edt(~filled, sampling=spacing_mm[::-1])
-        index = np.arange(1, count + 1)
-        near = ndimage.minimum(away, rv, index) <= RV_REACH_MM
-        sizes = ndimage.sum_labels(rv > 0, rv, index) * near
-        if sizes.max() > 0:
-            result[rv == 1 + int(np.argmax(sizes))] = Label.RV_CAVITY
+        shape = (image.shape[1], image.shape[2])
+        seen = _run(np.stack([even_out(read_plane(image, pose, axes, v)) for v in views]))
+        mean = np.mean([write_back(p, shape, pose, axes, v) for p, v in zip(seen, views)], axis=0)
+        mean[0] += 1.0 - mean.sum(axis=0)  # beyond the window there is background
+        result.append(mean.astype(np.float32))
     return result
+
+
+def _certainty(labels: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> float:
+    """Mean probability of the winner within the LV; 0 without one."""
+    lv = np.isin(labels, (Label.LV_CAVITY, Label.MYOCARDIUM))
+    return float(probabilities.max(axis=0)[lv].mean()) if lv.any() else 0.0
 
 
 def _segment(
@@ -141,20 +74,19 @@ def _segment(
 ) -> tuple[list[NDArray[np.uint8]], list[float]]:
     """Labels and certainty (mean probability of the winner within the LV) of parallel slices (channel, y, x)."""
     axes = canonical_axes(poses[0].normal)
-    centre = _find_lv(images, poses, axes)
-    labels, certainty = [], []
-    for image, pose in zip(images, poses):
-        shape = (image.shape[1], image.shape[2])
-        views = [even_out(read_plane(image, pose, axes, plane_grid(centre, CROP, turn))) for turn in TURNS_DEG]
-        seen = _run(np.stack(views))
-        mean = np.mean([write_back(p, shape, pose, axes, centre, a) for p, a in zip(seen, TURNS_DEG)], axis=0)
-        mean[0] += 1.0 - mean.sum(axis=0)  # beyond the crop there is background
-        plain = mean.argmax(axis=0).astype(np.uint8)
-        tidy = _tidy(plain, pose.spacing_mm)
-        lv = np.isin(tidy, (Label.LV_CAVITY, Label.MYOCARDIUM))
-        labels.append(tidy)
-        certainty.append(float(mean.max(axis=0)[lv].mean()) if lv.any() else 0.0)
-    return labels, certainty
+    seen = _outline(images, poses, axes)
+    labels = [tidy(p.argmax(axis=0).astype(np.uint8), pose.spacing_mm) for p, pose in zip(seen, poses)]
+    if len(labels) > 1:
+        sightings = [
+            sight(one, _certainty(one, p), ring_facts(one, pose.spacing_mm)["closed"], pose, axes)
+            for one, p, pose in zip(labels, seen, poses)
+        ]
+        line = axis_line(sightings, [float(np.asarray(pose.origin_mm) @ axes[:, 2]) for pose in poses])
+        if line is not None:
+            centres, radius = line
+            seen = [near_axis(p, pose, axes, c, radius) for p, pose, c in zip(seen, poses, centres)]
+            labels = [tidy(p.argmax(axis=0).astype(np.uint8), pose.spacing_mm) for p, pose in zip(seen, poses)]
+    return labels, [_certainty(one, p) for one, p in zip(labels, seen)]
 
 
 def _flags(
@@ -219,6 +151,21 @@ def walls_from_labels(labels: NDArray[np.uint8], poses: Sequence[SlicePose]) -> 
     return CmrWalls(labels.astype(np.uint8), landmarks, Quality.of(flags))
 
 
+def segment_stack(images: NDArray[np.float32], poses: Sequence[SlicePose]) -> CmrWalls:
+    """Label a stack of parallel short-axis frames (slice, y, x), such as one phase of a cine; landmarks in LPS mm."""
+    if images.ndim != 3 or len(images) != len(poses) or not np.all(np.isfinite(images)):
+        raise BadInputError(f"A stack is (slice, y, x) of finite values with one pose a slice; got {images.shape}.")
+    channels = [_as_phases(image) for image in images]
+    labels, certainty = _segment(channels, poses)
+    landmarks = tuple(slice_landmarks(one, pose) for one, pose in zip(labels, poses))
+    return CmrWalls(np.stack(labels), landmarks, Quality.of(_flags(labels, poses, certainty, landmarks)))
+
+
+def _as_phases(image: NDArray[np.floating]) -> NDArray[np.float32]:
+    """One frame (y, x) in the place of all phases; negative values are lifted to zero."""
+    return np.repeat((image - min(float(image.min()), 0.0))[None].astype(np.float32), CHANNELS, axis=0)
+
+
 def segment_frame(image: NDArray[np.float32], spacing_mm: tuple[float, float]) -> NDArray[np.uint8]:
     """Labels (y, x) of one short-axis frame in the usual display (anterior wall up, RV on the viewer's left).
 
@@ -227,5 +174,4 @@ def segment_frame(image: NDArray[np.float32], spacing_mm: tuple[float, float]) -
     if image.ndim != 2 or not np.all(np.isfinite(image)):
         raise BadInputError(f"A CMR frame is one 2D picture of finite values; this one has shape {image.shape}.")
     pose = SlicePose((0.0, 0.0, 0.0), canonical_axes(MEAN_LONG_AXIS_LPS), spacing_mm, 8.0)
-    channels = np.repeat((image - min(float(image.min()), 0.0))[None].astype(np.float32), CHANNELS, axis=0)
-    return _segment([channels], [pose])[0][0]
+    return _segment([_as_phases(image)], [pose])[0][0]

@@ -1,0 +1,144 @@
+"""The CMR walls on real images: Sunnybrook cine frames, and one cine stack with contours and points.
+
+Both are read from the data folder described in Docs/models/cmr_walls.md; nothing of them is part of the project. The
+contours of the cine stack come from another pipeline, not from an expert.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CardiacFusionLib.spatial.errors import BadInputError
+from CardiacFusionLib.spatial.labels import Label
+from CardiacFusionLib.spatial.series import SlicePose
+from CardiacFusionLib.spatial.volume import Volume
+from CardiacFusionLib.training.cmr_real import PIXEL_MM, RealFrame, read_frames
+from CardiacFusionLib.training.evaluation.metrics import dice
+from CardiacFusionLib.walls.cmr import segment_frame, segment_stack
+from CardiacFusionLib.walls.result import CmrWalls
+
+INSERTIONS = ("rv_insertion_anterior", "rv_insertion_inferior")
+CINE_THICKNESS_MM = 8.0  # not recorded with the stack; only the pose needs a value
+
+Outliner = Callable[[NDArray[np.float32], tuple[float, float]], NDArray[np.uint8]]
+
+
+def patient_dice(frames: Sequence[RealFrame], outline: Outliner = segment_frame) -> dict[str, list[float]]:
+    """Cavity Dice of every frame, by patient."""
+    found: dict[str, list[float]] = {}
+    for frame in frames:
+        labels = outline(frame.image, (PIXEL_MM, PIXEL_MM))
+        found.setdefault(frame.patient, []).append(dice(labels == Label.LV_CAVITY, frame.cavity))
+    return found
+
+
+def sunnybrook(folder: Path) -> dict[str, Any]:
+    """Cavity Dice of all frames below ``folder``: mean over patients, each patient, median frame."""
+    found = patient_dice(read_frames(folder))
+    means = {patient: float(np.mean(values)) for patient, values in found.items()}
+    frames = [v for values in found.values() for v in values]
+    return {
+        "cavity_dice": float(np.mean(list(means.values()))),
+        "median_frame": float(np.median(frames)),
+        "below_half": int(np.sum(np.array(frames) < 0.5)),
+        "frames": len(frames),
+        "patients": means,
+        "pixel_mm_assumed": PIXEL_MM,
+    }
+
+
+def read_cine(folder: Path, phase: str) -> tuple[NDArray[np.float32], list[SlicePose]]:
+    """Frames (slice, y, x) of the stack at "ed" or "es", and the pose of each slice."""
+    import SimpleITK as sitk
+
+    volume = Volume.from_sitk(sitk.ReadImage(str(folder / f"sax_{phase}.nii.gz")))
+    step = volume.direction[:, 2] * volume.spacing_mm[2]
+    poses = [
+        SlicePose(
+            tuple(np.asarray(volume.origin_mm) + k * step), volume.direction, volume.spacing_mm[:2], CINE_THICKNESS_MM
+        )
+        for k in range(len(volume.array))
+    ]
+    return volume.array.astype(np.float32), poses
+
+
+def read_points(path: Path) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """LPS points (n, 3) by kind and view of a ``contours_*.csv``."""
+    points: dict[str, dict[str, list[list[float]]]] = {}
+    with path.open() as stream:
+        for row in csv.DictReader(stream):
+            place = [float(row[f"{axis}_lps_mm"]) for axis in "xyz"]
+            points.setdefault(row["kind"], {}).setdefault(row["series_index"], []).append(place)
+    return {kind: {view: np.array(p) for view, p in views.items()} for kind, views in points.items()}
+
+
+def inside(points_lps: NDArray[np.float64], pose: SlicePose, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Pixels (y, x) within a closed contour given in any order about its middle."""
+    from skimage.draw import polygon2mask
+
+    xy = pose.pixels(points_lps)
+    away = xy - xy.mean(axis=0)
+    xy = xy[np.argsort(np.arctan2(away[:, 1], away[:, 0]))]
+    return np.asarray(polygon2mask(shape, xy[:, ::-1]), dtype=bool)
+
+
+def cine(folder: Path) -> dict[str, Any]:
+    """Cavity Dice and distance of the RV insertions, slice by slice at end-diastole and end-systole."""
+    slices: list[dict[str, Any]] = []
+    for phase in ("ed", "es"):
+        images, poses = read_cine(folder, phase)
+        points = read_points(folder / f"contours_{phase}.csv")
+        walls = segment_stack(images, poses)
+        for view, contour in points["SAX_LV_ENDOCARDIAL"].items():
+            k = int(np.argmin([abs((contour.mean(axis=0) - np.asarray(p.origin_mm)) @ p.normal) for p in poses]))
+            truth = inside(contour, poses[k], images.shape[1:])
+            row: dict[str, Any] = {"phase": phase, "slice": k}
+            row["cavity_dice"] = dice(walls.labels[k] == Label.LV_CAVITY, truth)
+            slices.append(row | _insertions(walls, k, points.get("RV_INSERT", {}).get(view)))
+    result: dict[str, Any] = {"slices": slices}
+    result["cavity_dice"] = float(np.mean([s["cavity_dice"] for s in slices]))
+    result["cavity_dice_worst"] = float(np.min([s["cavity_dice"] for s in slices]))
+    for name in INSERTIONS:
+        errors = [s[name] for s in slices if name in s]
+        result[name] = {
+            "mean_mm": float(np.mean(errors)) if errors else float("nan"),
+            "worst_mm": float(np.max(errors)) if errors else float("nan"),
+            "found": len(errors),
+            "of": len(slices),
+        }
+    return result
+
+
+def _insertions(walls: CmrWalls, k: int, given: NDArray[np.float64] | None) -> dict[str, float]:
+    """Distance in mm of each insertion found in slice ``k`` from the given one; the higher of two is the anterior."""
+    if given is None or len(given) != 2:
+        return {}
+    ordered = given[np.argsort(-given[:, 2])]
+    return {
+        name: float(np.linalg.norm(walls.landmarks[k][name] - place))
+        for name, place in zip(INSERTIONS, ordered)
+        if name in walls.landmarks[k]
+    }
+
+
+def evaluate_real_cmr(data_folder: Path) -> dict[str, Any]:
+    """Figures of the shipped CMR weights on real images: ``sunnybrook`` and ``cine``, those of them that are there.
+
+    The shipped weights have learnt from Sunnybrook (Docs/models/cmr_walls.md): its figure here is that of images seen
+    in training. The leave-one-patient-out figure stands in the manifest's metrics.
+    """
+    found: dict[str, Any] = {}
+    for name, measure in (("sunnybrook", sunnybrook), ("cine", cine)):
+        if (Path(data_folder) / name).exists():
+            found[name] = measure(Path(data_folder) / name)
+    if not found:
+        raise BadInputError(
+            f"{data_folder} holds neither 'sunnybrook' nor 'cine'; set CARDIACFUSION_DATA to a folder that does."
+        )
+    return found

@@ -1,0 +1,79 @@
+"""Training slices go beyond the twin: other shapes, other surroundings, real frames beside them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from CardiacFusionLib.twin.cmr.shapes import MAX_CAVITY_MM, WALL_MM, draw_bend
+from CardiacFusionLib.twin.cmr.surroundings import decoys, other_world, smooth_field
+
+CENTRE = np.array([3.0, -2.0])
+
+
+def radial_profile(bend, angle: float) -> np.ndarray:
+    """Where points at 0..150 mm from the LV centre are read, as distances from it."""
+    radius = np.arange(0.0, 150.0, 0.5)
+    points = np.stack([radius * np.cos(angle), radius * np.sin(angle), np.zeros_like(radius)], axis=-1)
+    points[:, :2] += CENTRE
+    return np.hypot(*(bend(points)[:, :2] - CENTRE).T)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), angle=st.floats(0, 6.28))
+def test_a_bend_never_folds_and_leaves_the_distance_alone(seed: int, angle: float) -> None:
+    bend = draw_bend(np.random.default_rng(seed), CENTRE, 1500.0, 1400.0, None, usual=0.0)
+    assert bend is not None
+    profile = radial_profile(bend, angle)
+    assert np.all(np.diff(profile) > -1e-6)
+    assert profile[-1] == pytest.approx(149.5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), cavity=st.floats(100, 4000), wall=st.floats(300, 2500))
+def test_bent_hearts_stay_within_what_adults_have(seed: int, cavity: float, wall: float) -> None:
+    bend = draw_bend(np.random.default_rng(seed), CENTRE, cavity, wall, CENTRE - 40, usual=0.0)
+    if bend is not None:
+        inner, outer, _ = bend.drawn
+        assert inner <= MAX_CAVITY_MM + 1e-9
+        assert WALL_MM[0] - 1e-9 <= outer - inner <= WALL_MM[1] + 1e-9
+
+
+def test_random_surroundings_leave_the_heart_alone() -> None:
+    size = 96
+    y, x = np.mgrid[0:size, 0:size]
+    outside = np.hypot(x - 48, y - 48) > 22
+    images = np.where(outside, 0.2, 1.0)[None].repeat(5, axis=0)
+    changed = 0
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        varied = decoys(other_world(images, outside, rng), outside, np.ones(5), rng, 1.6)
+        deep = np.hypot(x - 48, y - 48) < 18
+        assert varied[:, deep] == pytest.approx(images[:, deep])
+        assert np.all(np.isfinite(varied))
+        changed += float(np.abs(varied - images).mean()) > 0.01
+    assert changed >= 3
+
+
+def test_smooth_fields_are_standardised_whatever_their_scale() -> None:
+    for sigma in (0.8, 3.0, 12.0, 30.0):
+        field = smooth_field(np.random.default_rng(1), 128, sigma)
+        assert field.shape == (128, 128)
+        assert 0.5 < field.std() < 1.6
+
+
+def test_where_only_the_cavity_is_known_nothing_is_asked_of_the_rest() -> None:
+    torch = pytest.importorskip("torch")
+    from CardiacFusionLib.training.cmr_real import cavity_loss
+
+    cavity = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
+    cavity[..., 2:5, 2:5] = True
+    right = torch.full((1, 4, 8, 8), -8.0)
+    right[:, 0] = torch.where(cavity[:, 0], -8.0, 8.0)
+    right[:, 1] = torch.where(cavity[:, 0], 8.0, -8.0)
+    as_wall = right[:, [2, 1, 0, 3]]
+    assert float(cavity_loss(right, cavity)) == pytest.approx(float(cavity_loss(as_wall, cavity)), abs=1e-5)
+    assert float(cavity_loss(right, cavity)) < 0.02
+    assert float(cavity_loss(right, ~cavity)) > 1.0
