@@ -37,12 +37,13 @@ def reorient(ct: Volume, progress: Callable[[float, str], None] | None = None) -
     network = refined_pose(heart, anchor)
     same, difference = agree(network, anchor)
     pose = between(network, anchor, ANCHOR_SHARE) if same else anchor
-    sure = confidence(disagreement(heart, pose, network, anchor)) * anchor.confidence
+    flagged = not same or quality.level is not Level.GOOD
+    sure = confidence(disagreement(heart, pose, network, anchor), flagged)
     if not same:
         reason = f"Pose network and anatomy differ by {difference}; the pose from the anatomy is used. Check the axes."
         quality += Quality((Flag(STAGE, "pose_disagreement", Level.DOUBTFUL, reason),))
     elif sure < DOUBTFUL_BELOW:
-        reason = f"The heart's pose is uncertain (confidence {sure:.2f}): looks at the heart disagree. Check the axes."
+        reason = f"The heart's pose is uncertain (confidence {sure:.2f}). Check the axes."
         quality += Quality((Flag(STAGE, "pose_uncertain", Level.DOUBTFUL, reason),))
     if progress:
         progress(1.0, "reoriented")

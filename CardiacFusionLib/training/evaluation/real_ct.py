@@ -51,7 +51,7 @@ def disturbed(ct: Volume, heart_mm: NDArray[np.float64], rng: np.random.Generato
     moved[:3, :3], moved[:3, 3] = turn, heart_mm + shift - turn @ heart_mm
     origin = moved[:3, :3] @ np.asarray(ct.origin_mm) + moved[:3, 3]
     patient = Volume(ct.array, ct.spacing_mm, tuple(origin), turn @ ct.direction)
-    spacing = np.exp(rng.uniform(*np.log(SPACING_MM), 3))
+    spacing = np.exp(rng.uniform(float(np.log(SPACING_MM[0])), float(np.log(SPACING_MM[1])), 3))
     half = rng.uniform(85, 130, 3)  # the heart with a margin of 1 to 5 cm
     count = np.ceil(2 * half / spacing).astype(int)
     if count.prod() > MAX_VOXELS:
@@ -59,7 +59,7 @@ def disturbed(ct: Volume, heart_mm: NDArray[np.float64], rng: np.random.Generato
         count = np.ceil(2 * half / spacing).astype(int)
     first = heart_mm + shift + rng.uniform(-15, 15, 3) - half
     grid = Volume(np.zeros(tuple(count[::-1]), np.uint8), tuple(spacing), tuple(first), np.eye(3))
-    array = resample_to(patient, grid, outside=OUTSIDE_HU).array
+    array = np.asarray(resample_to(patient, grid, outside=OUTSIDE_HU).array, np.float32)
     inside = array > OUTSIDE_HU + 1
     noisy = array + inside * rng.normal(0, rng.uniform(0, 40), array.shape).astype(np.float32)
     return Disturbed(permuted(grid.with_array(noisy), rng.permutation(3), rng.random(3) < 0.5), moved)
@@ -70,7 +70,7 @@ def permuted(volume: Volume, order: NDArray[np.intp], flipped: NDArray[np.bool_]
     array = volume.array.transpose(tuple(2 - int(order[2 - k]) for k in range(3)))
     direction, spacing = volume.direction[:, order].copy(), np.asarray(volume.spacing_mm)[order]
     origin = np.asarray(volume.origin_mm, float).copy()
-    for k in np.flatnonzero(flipped):
+    for k in (int(i) for i in np.flatnonzero(flipped)):
         array = np.flip(array, 2 - k)
         origin += direction[:, k] * spacing[k] * (array.shape[2 - k] - 1)
         direction[:, k] *= -1
