@@ -38,7 +38,9 @@ def look(ct: Volume) -> Found:
     except CardiacFusionError as error:
         return {"score": 0.0, "level": Level.UNUSABLE.name.lower(), "refused": str(error)}
     assert results.ct_walls is not None and results.ct_walls.score is not None
-    return {"score": results.ct_walls.score, "level": results.quality.level.name.lower()}
+    quality = results.quality
+    reasons = [flag.reason for flag in quality.flags]
+    return {"score": results.ct_walls.score, "level": quality.level.name.lower(), "reasons": reasons}
 
 
 def one_input(kind: str, seed: int) -> Found:

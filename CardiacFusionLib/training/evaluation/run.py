@@ -67,8 +67,8 @@ def evaluate(
         for case in _computed(todo, spacing_mm, workers):
             done[case.seed] = done[case.seed].together(case) if case.seed in done else case
             store.write(done[case.seed])
-            yield f"[{cases - len(todo)}/{cases}] {_line(done[case.seed])}"
             del todo[case.seed]
+            yield f"[{cases - len(todo)}/{cases}] {_line(done[case.seed])}"
     ordered = [done[one] for one in sorted(done)]
     facts = {"version": __version__, "wall_seconds": time.perf_counter() - started, "peer_cases": peers}
     result = document(ordered, seed, cases, spacing_mm, facts)
