@@ -34,7 +34,7 @@ def jump_to(case: CaseInScene, kind: str, which: int | str) -> Point:
         rows = frame_of(case.nodes.tables[2])
         row = _row(rows, int(which), "narrowing")
         charts.select_branch(case.shelf, str(row["branch"]))
-        lps = np.array([float(row[f"{axis}_lps_mm"]) for axis in "xyz"])
+        lps = np.array([float(row[f"{axis}_lps_mm"]) for axis in "xyz"], dtype=np.float64)
         return jump(case, apply(matrix_of(case.nodes.ct_to_heart), lps))
     if kind == "finding":
         return _finding(case, int(which))
@@ -53,7 +53,8 @@ def jump(case: CaseInScene, heart_mm: NDArray[np.float64]) -> Point:
         view = case.scene.GetSingletonNode(plane.layout, "vtkMRMLSliceNode")
         if view is not None:
             view.JumpSliceByOffsetting(*ras)
-    lps = apply(np.linalg.inv(matrix_of(case.nodes.ct_to_heart)), np.asarray(heart_mm, float))
+    back: NDArray[np.float64] = np.asarray(np.linalg.inv(matrix_of(case.nodes.ct_to_heart)), np.float64)
+    lps = apply(back, np.asarray(heart_mm, float))
     return (float(lps[0]), float(lps[1]), float(lps[2]))
 
 

@@ -132,9 +132,9 @@ def _run(
         return parts, f"{_TOO_LONG} {timeout_s:.0f} s"
     if code == 0:
         return parts, None
-    told = next((str(p["reason"]) for p in parts if p.get("part") == "failed"), None)
-    if told is not None:
-        return parts, told
+    own_words = next((str(p["reason"]) for p in parts if p.get("part") == "failed"), None)
+    if own_words is not None:
+        return parts, own_words
     if code < 0:
         return parts, f"the drawing process was ended by {signal.Signals(-code).name}"
     lines = [line for line in errors.splitlines() if line.strip()]

@@ -94,14 +94,14 @@ class Shelf:
     def put(
         self,
         name: str,
-        make: Callable[[], Any],
-        renew: Callable[[Any], object] | None = None,
+        make: Callable[..., Any],
+        renew: Callable[..., object] | None = None,
         *,
         folder: str | None = None,
         under: Any = None,
     ) -> Any:
         """The node of a role: made, hung into ``folder`` and under the transform ``under`` where it is missing, else
-        renewed."""
+        renewed. ``make()`` gives the node, ``renew(node)`` brings it up to date."""
         node = self.get(name)
         if node is None:
             node = make()

@@ -135,7 +135,7 @@ def edit_branch(kind: str, results: Results, name: str, value: Any = None, who: 
     """Delete (no ``value``), rename (new name), cut (mm), join (the second branch) or move (points (n, 3) LPS mm) a
     branch; checked at once."""
     assert results.tree is not None
-    before = name if kind in (BRANCH_DELETED, BRANCH_RENAMED) else None
+    before: str | float | None = name if kind in (BRANCH_DELETED, BRANCH_RENAMED) else None
     if kind == BRANCH_CUT:
         branch = results.tree.branch(name)
         before = round(branch.length_mm, 2) if branch is not None else None
@@ -239,7 +239,7 @@ def _cmr_walls(automatic: CmrWalls, state: str, corrections: Sequence[Correction
             marks[place] = {**marks[place], "lv_centre": np.asarray(correction.after, float)}
         elif correction.kind == CMR_WALL and correction.target.split()[0] == state:
             labels = labels.copy()
-            labels[int(correction.target.split()[1]) - 1] = correction.labels
+            labels[int(correction.target.split()[1]) - 1] = np.asarray(correction.labels, np.uint8)
     return replace(automatic, labels=labels, landmarks=tuple(marks))
 
 

@@ -179,6 +179,7 @@ def _surface() -> Surface:
     values = {
         "mbf": mbf, "mpr": mbf / REST_MBF, "segment": segment.astype(np.int32), "territory_aha": territory,
         "territory_patient": territory, "distance_to_slice_mm": np.zeros(len(points), np.float32),
+        "aha_phi_deg": aha.stretched_deg(aha.insertion_angle_deg(points) - INSERTION_DEG, SEPTUM_DEG), "aha_level": level,
     }  # fmt: skip
     return Surface(points, triangles.astype(np.int32), values)
 

@@ -20,6 +20,7 @@ from CardiacFusionLib.mrml.app import SceneApp
 from CardiacFusionLib.mrml.scene import build_scene
 from CardiacFusionLib.mrml.transforms import matrix_of
 from CardiacFusionLib.mrml.volumes import volume_of
+from CardiacFusionLib.spatial.pose import HeartPose
 from CardiacFusionLib.spatial.resample import resample_to, sample
 from CardiacFusionLib.spatial.series import Series, SlicePose
 from CardiacFusionLib.spatial.volume import Volume
@@ -58,6 +59,13 @@ def flipped_series(s: Series) -> Series:
     return replace(s, array=s.array[:, ::-1, :, ::-1].copy(), poses=tuple(poses), times_s=s.times_s[:, ::-1])
 
 
+def pool_centre(ct: Volume, pose: HeartPose) -> np.ndarray:
+    """Heart-frame centroid of contrast-filled blood near the LV's axis (the turned grid cuts off what is farther)."""
+    index = np.argwhere(ct.array > 300)[:, ::-1]
+    heart = pose.to_heart(index @ ct.index_to_lps[:3, :3].T + ct.index_to_lps[:3, 3])
+    return heart[(np.hypot(heart[:, 0], heart[:, 1]) < 18) & (np.abs(heart[:, 2]) < 30)].mean(axis=0)
+
+
 @pytest.mark.parametrize("stored", [flipped, permuted, oblique])
 def test_a_ct_stored_otherwise_shows_the_same_heart_at_the_same_place(stored) -> None:
     plain = bullet_case(48, 3.2, rest=False)
@@ -74,12 +82,7 @@ def test_a_ct_stored_otherwise_shows_the_same_heart_at_the_same_place(stored) ->
             shown = volume_of(nodes.ct)
             seen.append(sample(shown.with_array(shown.array.astype(np.float32)), points))
             if content is other:  # centre of the blood pool, as shown in the scene: within 0.5 mm
-                mask = shown.array > 300
-                index = np.argwhere(mask)[:, ::-1]
-                lps = index @ shown.index_to_lps[:3, :3].T + shown.index_to_lps[:3, 3]
-                first = plain.ct
-                own = np.argwhere(first.array > 300)[:, ::-1] @ first.index_to_lps[:3, :3].T + first.index_to_lps[:3, 3]
-                assert np.linalg.norm(lps.mean(axis=0) - own.mean(axis=0)) < 0.5
+                assert np.linalg.norm(pool_centre(shown, plain.pose) - pool_centre(plain.ct, plain.pose)) < 0.5
     assert np.corrcoef(seen[0], seen[1])[0, 1] > (0.9 if stored is oblique else 0.9999)
 
 

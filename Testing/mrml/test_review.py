@@ -216,6 +216,7 @@ def test_unwatching_leaves_no_observer_behind(reading: Reading) -> None:
     reading.hand.unwatch()
     let_go(node, 0, (5.0, 0.0, 0.0))
     assert reading.changes == []
+    let_go(node, 0, (-5.0, 0.0, 0.0))
     for event in (node.PointModifiedEvent, node.PointEndInteractionEvent, node.PointPositionDefinedEvent):
         other = reading.case.nodes.slice_centres[1]
         assert node.HasObserver(event) == other.HasObserver(event)
@@ -332,6 +333,7 @@ def test_a_second_case_stays_apart_and_removing_it_leaves_the_first_untouched(re
     assert first.segments() == table and first.alive
 
 
+@pytest.mark.slow
 def test_twenty_times_in_and_out_leaves_the_scene_as_it_was(folder: Path) -> None:
     import psutil
 

@@ -32,7 +32,7 @@ def main() -> None:
         for view in made.views:
             with Image.open(view) as image:
                 reduced = image.convert("RGB").resize(SIZE, Image.Resampling.BOX)
-            reduced.quantize(64).save(HERE / "views" / view.name, optimize=True)
+            reduced.save(HERE / "views" / view.name, optimize=True)
 
 
 if __name__ == "__main__":
