@@ -129,7 +129,7 @@ def test_what_is_written_reads_back(twin, tmp_path):
     assert np.array_equal(ct.array, twin.ct.array)
     assert np.allclose(ct.index_to_lps, twin.ct.index_to_lps, atol=1e-3)
     stress = read_perfusion(folder / "stress.nii.gz")
-    assert np.allclose(stress.array, twin.stress.array)
+    assert np.array_equal(stress.array, np.round(twin.stress.array))  # a scanner stores whole numbers
     assert np.allclose(stress.times_s, twin.stress.times_s)
     assert stress.sequence == twin.stress.sequence
     assert read_series_info(folder / "stress.nii.gz").extra["synthetic"] is True
