@@ -75,13 +75,13 @@ def _sequence(scene: Any, study: Perfusion, index: int, state: str) -> Any:
 
 
 def _update_proxies(browser: Any) -> None:
-    """Make the proxy nodes now; in a scene without the sequences logic they appear when it comes."""
+    """Make the proxy nodes now. The logic that does it observes the scene; in Slicer it is the module's own, asked here
+    since it waits for the end of the event loop's turn, elsewhere ``SceneApp``'s."""
     import slicer
 
-    made = getattr(slicer, "vtkSlicerSequencesLogic", None)
-    if made is None:
-        return
-    logic = made()
-    logic.SetMRMLScene(browser.GetScene())
-    logic.UpdateProxyNodesFromSequences(browser)
-    logic.SetMRMLScene(None)
+    module = getattr(getattr(slicer, "modules", None), "sequences", None)
+    if module is not None:
+        module.logic().UpdateProxyNodesFromSequences(browser)
+    else:
+        browser.SetSelectedItemNumber(1)
+        browser.SetSelectedItemNumber(0)
