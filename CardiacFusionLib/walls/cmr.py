@@ -29,8 +29,10 @@ from CardiacFusionLib.walls.result import CmrWalls
 
 MODEL = "cmr_walls"
 STAGE = "CMR walls"
-# the fine pass is the mean over these views: turned by degrees, zoomed, mirrored
-LOOKS = ((-15.0, 1.0, False), (0.0, 1.15, False), (15.0, 1.0, False), (0.0, 0.9, True))
+# the fine pass is the mean over these views: turned by degrees, zoomed, mirrored; a single frame, whose scale and place
+# no other slice confirms, is seen a little wider (each set was the better one on its kind of real images)
+LOOKS = ((-15.0, 0.9, False), (0.0, 1.1, False), (15.0, 0.95, False), (0.0, 0.8, True))
+FRAME_LOOKS = ((-15.0, 1.0, False), (0.0, 1.15, False), (15.0, 1.0, False), (0.0, 0.9, True))
 THICKNESS_MM = (3.0, 22.0)  # wall thickness outside this range is not seen in adults
 MIN_CLOSED = 0.85  # share of the cavity's outline that the wall must cover
 MIN_CERTAINTY = 0.75  # mean probability of the winning class within the LV
@@ -52,7 +54,8 @@ def _outline(
 ) -> list[NDArray[np.float32]]:
     """Class probabilities (4, y, x) on each image's own pixels: the mean over several views of the same window."""
     window = find_lv(images, poses, axes, _run)
-    views = [replace(window, angle_deg=a, pixel_mm=window.pixel_mm * z, mirrored=m) for a, z, m in LOOKS]
+    looks = LOOKS if len(images) > 1 else FRAME_LOOKS
+    views = [replace(window, angle_deg=a, pixel_mm=window.pixel_mm * z, mirrored=m) for a, z, m in looks]
     result = []
     for image, pose in zip(images, poses):
         shape = (image.shape[1], image.shape[2])
