@@ -75,6 +75,7 @@ evaluation: $(VENV)/.ready
 	$(BIN)/cardiacfusion --threads 1 evaluate coronaries_fine --cases $(STUDY_CASES) --seed 2000 \
 	  --cache build/evaluation/coronaries_fine --json $(FIGURES)/coronaries_fine.json
 	$(BIN)/cardiacfusion evaluate real --json $(FIGURES)/real.json
+	$(BIN)/python Testing/bench/speed.py --threads 1 --json $(FIGURES)/speed.json
 	$(BIN)/cardiacfusion evaluate report --json $(FIGURES) --out Docs/accuracy.md
 
 clean:

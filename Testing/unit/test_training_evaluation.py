@@ -94,9 +94,7 @@ def test_apex_and_base_beyond_the_slices_come_from_the_ct_through_the_pairing() 
         "rv_insertion_inferior": np.array([-30.0, 20.0, 0.0])
     })  # fmt: skip
     slices = tuple(SlicePose((0.0, 0.0, z), np.eye(3), (1.0, 1.0), 8.0) for z in (18.0, 0.0, -18.0))
-    shorter = Pairing(
-        HeartPose(np.eye(4)), np.array([20.0, 0.0, -20.0])
-    )  # CMR shorter by a tenth
+    shorter = Pairing(HeartPose(np.eye(4)), np.array([20.0, 0.0, -20.0]))  # CMR shorter by a tenth
     found = beyond_the_stack(shorter, ct_pose, slices)
     np.testing.assert_allclose(found["apex"], [0, 0, -40.5], atol=1e-9)
     np.testing.assert_allclose(found["base"], [0, 0, 40.5], atol=1e-9)
@@ -164,6 +162,9 @@ def test_the_page_keeps_twin_and_real_apart_and_says_which_bar_is_missed(tmp_pat
     (tmp_path / "twin.json").write_text(json.dumps(twin))
     real = {"what": "real images", "real": {"ct": {"cavity_ml": 130.0, "by_eye": {"axis_deg": 1.5}, "rows": [1]}}}
     (tmp_path / "real.json").write_text(json.dumps(real))
+    row = {"wall_s": 3.0, "processor_s": 1.5, "bar_s": 2.0}
+    facts = {"peak_memory_mb": 700.0, "bar_memory_mb": 3000.0, "cores": 2, "threads": 1, "device": "cpu", "load": 0.5}
+    (tmp_path / "speed.json").write_text(json.dumps({"stages": {"pose": row}, **facts}))
     list(report.write_page(tmp_path, tmp_path / "page.md"))
     page = (tmp_path / "page.md").read_text()
     assert "| roll | ° | 2 ± 1 (worst 4) | 2 | ≤ 3 | yes |" in page
@@ -171,6 +172,7 @@ def test_the_page_keeps_twin_and_real_apart_and_says_which_bar_is_missed(tmp_pat
     assert "| LV wall on CT, Dice |  | not measured | – | ≥ 0.9 | **no** |" in page
     assert page.index("Digital twin") < page.index("mean pose") < page.index("no bolus") < page.index("## Real images")
     assert "| by_eye.axis_deg | 1.500 |" in page
+    assert "| pose | 3 | 1.5 | ≤ 2 |" in page
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(BadInputError, match="no evaluation files"):

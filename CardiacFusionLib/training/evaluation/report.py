@@ -117,10 +117,12 @@ def write_page(source: Path, out: Path) -> Iterator[str]:
 def page(documents: Mapping[str, Document]) -> str:
     """The whole page as Markdown."""
     parts = [INTRODUCTION, _sources(documents)]
-    twins = {name: d for name, d in documents.items() if "real" not in d}
+    speeds = {name: d for name, d in documents.items() if "peak_memory_mb" in d}
+    twins = {name: d for name, d in documents.items() if "real" not in d and name not in speeds}
     if twins:
         parts += ["## Digital twin (synthetic hearts)\n", _table(twins), *_of_peers(twins), *_of_failures(twins)]
         parts += [*_of_studies(twins), _times(twins)]
+    parts += [_of_speed(name, d) for name, d in speeds.items()]
     real = {name: d for name, d in documents.items() if "real" in d}
     if real:
         parts += ["## Real images\n", *_of_real(real)]
@@ -197,6 +199,17 @@ def _of_peers(documents: Mapping[str, Document]) -> list[str]:
                 lines.append(f"| {row.title}{f' ({row.unit})' if row.unit else ''} | {said} |")
         parts.append("\n".join(lines) + "\n")
     return parts
+
+
+def _of_speed(name: str, d: Document) -> str:
+    """What ``Testing/bench/speed.py`` measured; where the machine was busy only processor seconds tell."""
+    lines = [f"### Speed (`{name}`)\n", "| stage | s, wall clock | s, processor | bar |", "|---|---|---|---|"]
+    for stage, row in d["stages"].items():
+        bar = f"≤ {row['bar_s']:g}" if row["bar_s"] else ""
+        lines.append(f"| {stage} | {_number(row['wall_s'])} | {_number(row['processor_s'])} | {bar} |")
+    lines.append(f"| peak memory, MB | {d['peak_memory_mb']:.0f} | | ≤ {d['bar_memory_mb']:.0f} |")
+    busy = f"{d['cores']} cores, {d['threads']} threads, {d['device']}; load of the machine meanwhile {d['load']}"
+    return "\n".join(lines) + f"\n\n{busy} (1 a core is busy).\n"
 
 
 def _of_failures(documents: Mapping[str, Document]) -> list[str]:
