@@ -15,6 +15,7 @@ from CardiacFusionLib.perfusion.fermi import Prior
 from CardiacFusionLib.perfusion.flags import fit_flags
 from CardiacFusionLib.perfusion.flow import study_prior
 from CardiacFusionLib.perfusion.result import Aif, Perfusion, PerfusionMaps
+from CardiacFusionLib.perfusion.segments import segment_labels
 from CardiacFusionLib.perfusion.stage import check_walls, noise_of
 from CardiacFusionLib.perfusion.study import first_pass_end, outline, pixel_maps, segments_of
 from CardiacFusionLib.perfusion.wall_curves import SliceCurves
@@ -46,9 +47,10 @@ def requantified(study: Perfusion, walls: CmrWalls, levels: NDArray[np.float64] 
     """
     series, aif = study.series, study.aif
     check_walls(series, walls)
-    found = outline(series, walls, aif, noise_of(series, study.motion), levels)
-    if study.segment_labels is not None and np.array_equal(found.labels, study.segment_labels):
+    labels = segment_labels(walls, series.poses, levels)
+    if study.segment_labels is not None and np.array_equal(labels, study.segment_labels):
         return replace(study, walls=walls)
+    found = outline(series, walls, aif, noise_of(series, study.motion), levels)
     if study.prior is not None:
         prior = Prior(*study.prior)
     else:
