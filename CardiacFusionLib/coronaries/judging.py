@@ -68,7 +68,7 @@ def judge(
             f"Something dense rings part of {', '.join(found.ringed)}: a stent or calcium all around; the lumen inside "
             "cannot be measured.",
         )
-    if int((ct.array[::2, ::2, ::2] > METAL_HU).sum()) >= METAL_VOXELS:
+    if int(np.greater(ct.array[::2, ::2, ::2], METAL_HU).sum()) >= METAL_VOXELS:
         doubt(
             "metal",
             "There is metal in this CT (wires, clips, leads or a valve): vessels beside it may be hidden, and bypass "
@@ -95,7 +95,8 @@ def _leaves_picture(branch: Branch, ct: Volume) -> bool:
         return True
     low = np.maximum(np.floor(index - margin).astype(int), 0)
     high = np.minimum(np.ceil(index + margin).astype(int) + 1, size)
-    return bool((ct.array[low[2] : high[2], low[1] : high[1], low[0] : high[0]] <= NOTHING_HU).any())
+    near = ct.array[low[2] : high[2], low[1] : high[1], low[0] : high[0]]
+    return bool(np.less_equal(near, NOTHING_HU).any())
 
 
 def _ostia(found: Measured, root: AorticRoot) -> list[Flag]:

@@ -175,8 +175,8 @@ def _left(work: _Naming) -> list[NamedPath]:
     if lad is not None and lcx is not None:
         a, b = work.ways[lad], work.ways[lcx]
         shared = _common(a, b)
-        if shared > 1:
-            last, other = _fork(work, a, b, shared)
+        last, other = _fork(work, a, b, shared) if shared else (0, 0)
+        if last > 1:
             named.append(NamedPath("LM", None, a[:last]))
             return [
                 *named,
@@ -193,7 +193,7 @@ def _left(work: _Naming) -> list[NamedPath]:
 def _fork(work: _Naming, a: Nodes, b: Nodes, shared: int) -> tuple[int, int]:
     """How many points of two ways lie in one lumen, given how many they share: two ways may part inside a wide LM."""
     points = work.tree.points_mm
-    last, other = shared, shared
+    last, other = shared, shared  # ways that share but the door may still run side by side
     while last < len(a) - 1 and work.length(a[:last]) < MAX_LM_MM:
         apart = np.linalg.norm(points[b[shared - 1 : other + 4]] - points[a[last]], axis=1)
         if apart.min() > LM_WIDTH_MM:

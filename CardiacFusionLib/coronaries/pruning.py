@@ -17,7 +17,7 @@ from scipy.ndimage import uniform_filter1d
 from CardiacFusionLib.coronaries.centreline import STEP_MM, centred
 from CardiacFusionLib.coronaries.lumen import SURROUNDINGS_HU, Blood
 from CardiacFusionLib.coronaries.paths import MIN_BRANCH_MM, PathTree
-from CardiacFusionLib.coronaries.radius import CrossSections, blur_of, cross_sections, measured
+from CardiacFusionLib.coronaries.radius import ENCLOSED_SHARE, CrossSections, blur_of, cross_sections, measured
 from CardiacFusionLib.spatial.volume import Volume
 
 MIN_ENCLOSED = 0.84  # from the fork to the end, on average
@@ -27,6 +27,11 @@ MIN_BRIGHTNESS = 0.17
 MIN_RADIUS_MM = 0.35  # thinner than anything that is graded (SCCT: 1.5 mm diameter) and than what a CT can show
 WINDOW_MM = 8.0
 TOLERATED_MM = 12.0  # a narrowing may hide the lumen for so long where vessel follows
+# above this voxel size only what stands out clearly all around is followed: there an edge of a chamber is as thin as
+# an artery, and its blood, a little paler than the aorta's, would pass for darker surroundings
+COARSE_MM = 1.2
+COARSE_DARKER_SHARE = 0.2
+COARSE_BRIGHTNESS = 0.45  # an artery wide enough to be followed there is at least so bright in its middle
 SHORT_POINTS = 4  # a stretch of fewer points is too short to be judged by itself
 PROXIMAL_MM = (8.0, 60.0)  # from the ostium: where the scanner's blur is read
 
@@ -73,9 +78,35 @@ def pruned(tree: PathTree, picture: Picture) -> PathTree:
             count = _artery_points(tree, nodes, picture)
             doomed += nodes[count:]
             settled.add((nodes[max(count - 1, 0)], nodes[0]))
+        if not doomed and max(picture.ct.spacing_mm) > COARSE_MM:
+            doomed = _behind_strays(tree, kept, picture)
         if not doomed:
             return _subtree(tree, kept)
         kept[doomed] = False
+
+
+def _behind_strays(tree: PathTree, kept: NDArray[np.bool_], picture: Picture) -> list[int]:
+    """All kept nodes of ways that first run along something that is no artery, however real what follows may be."""
+    doomed: list[int] = []
+    for leaf in _subtree_leaves(tree, kept):
+        way = [int(n) for n in tree.way(int(leaf))]
+        line = centred(tree.points_mm[way], picture.tubes, picture.ct)
+        cut = cross_sections(line, picture.ct, picture.blood.hu, COARSE_DARKER_SHARE)
+        window = max(3, round(WINDOW_MM / STEP_MM))
+        bad = uniform_filter1d(np.asarray(cut.enclosed, float), window, mode="nearest") < MIN_ENCLOSED
+        edges = np.diff(np.concatenate([[0], bad.astype(np.int8), [0]]))
+        starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+        long = np.flatnonzero((stops - starts) * STEP_MM > TOLERATED_MM)
+        if len(long):
+            first = int(starts[long[0]] / len(line) * len(way))
+            doomed += [n for n in way[first:] if kept[n]]
+    return doomed
+
+
+def _subtree_leaves(tree: PathTree, kept: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Kept nodes without a kept child."""
+    children = np.bincount(tree.parent[kept & (tree.parent >= 0)], minlength=len(kept))
+    return np.flatnonzero(kept & (children == 0))
 
 
 def _artery_points(tree: PathTree, nodes: list[int], picture: Picture) -> int:
@@ -87,7 +118,8 @@ def _artery_points(tree: PathTree, nodes: list[int], picture: Picture) -> int:
         # a stump left by pruning; at the root it is a shred of the aorta's skin
         return len(nodes) if joint >= 0 and length >= MIN_BRANCH_MM else 0
     line = centred(points, picture.tubes, picture.ct)
-    cut = cross_sections(line, picture.ct, picture.blood.hu)
+    coarse = max(picture.ct.spacing_mm) > COARSE_MM
+    cut = cross_sections(line, picture.ct, picture.blood.hu, COARSE_DARKER_SHARE if coarse else ENCLOSED_SHARE)
     radius = measured(cut, picture.blood.hu, picture.blur_mm).radius_mm
     brightness = (cut.values[:, 0, 0] - SURROUNDINGS_HU) / picture.blood.contrast_hu
     window = max(3, round(min(WINDOW_MM, length) / STEP_MM))
@@ -99,12 +131,14 @@ def _artery_points(tree: PathTree, nodes: list[int], picture: Picture) -> int:
     so_far = np.cumsum(cut.enclosed) / np.arange(1, len(line) + 1)
     # the fork itself is no disc: what it lacks does not count against a good window right behind it
     enclosed = np.maximum(so_far, along(cut.enclosed)) >= MIN_ENCLOSED
-    enclosed &= along(cut.enclosed) >= MIN_ENCLOSED_HERE
+    enclosed &= along(cut.enclosed) >= (MIN_ENCLOSED if coarse else MIN_ENCLOSED_HERE)
     good = enclosed & (along(radius) >= MIN_RADIUS_MM)
-    good &= (light >= MIN_BRIGHTNESS) & (light <= MAX_BRIGHTNESS)
+    good &= (light >= (COARSE_BRIGHTNESS if coarse else MIN_BRIGHTNESS)) & (light <= MAX_BRIGHTNESS)
     last = _last_good(good)
     if (last + 1) * STEP_MM < min(MIN_BRANCH_MM, 0.9 * length):
         return 0
+    if coarse and last < TOLERATED_MM / STEP_MM and last < len(line) - 1:
+        return 0  # what ends so soon in a coarse CT is the lip of an ostium
     return len(nodes) if last >= len(line) - 1 - window // 2 else int(np.ceil((last + 1) / len(line) * len(nodes)))
 
 

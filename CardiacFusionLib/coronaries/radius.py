@@ -73,8 +73,11 @@ def radial_steps() -> Array:
     return np.arange(0.0, REACH_MM + 1e-6, RADIAL_STEP_MM)
 
 
-def cross_sections(points: Points, ct: Volume, blood_hu: float) -> CrossSections:
-    """Rays across a centreline (n, 3) LPS at steps of ``STEP_MM``; ``blood_hu``: brightness of a full lumen."""
+def cross_sections(points: Points, ct: Volume, blood_hu: float, darker_share: float = ENCLOSED_SHARE) -> CrossSections:
+    """Rays across a centreline (n, 3) LPS at steps of ``STEP_MM``; ``blood_hu``: brightness of a full lumen.
+
+    ``darker_share``: of the contrast; the drop along a ray from which the direction counts as darker.
+    """
     _, a, b = frames(points)
     angle = np.arange(RAYS) * 2 * np.pi / RAYS
     radial = radial_steps()
@@ -88,7 +91,7 @@ def cross_sections(points: Points, ct: Volume, blood_hu: float) -> CrossSections
     beyond = np.maximum.accumulate(rise > 0.2 * (blood_hu + 60.0), axis=-1)
     open_ = np.where(beyond, np.inf, values)
     floor, valley = open_.min(axis=-1), np.argmin(open_, axis=-1)
-    enclosed = values[:, 0, :1] - floor >= ENCLOSED_SHARE * (blood_hu + 60.0)
+    enclosed = values[:, 0, :1] - floor >= darker_share * (blood_hu + 60.0)
     stop = np.where(beyond.any(axis=-1), valley, len(radial) - 1)
     inside = np.arange(len(radial)) <= stop[..., None]
     bright = (values > blood_hu + OVER_BLOOD_HU) & (radial <= 2.8)

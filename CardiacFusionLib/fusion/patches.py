@@ -46,7 +46,8 @@ def explained(
     along; a further one must explain a good part by itself, and much of the muscle behind it must be low.
     """
     weight = float(mass[patch].sum())
-    rest, parts = patch, []
+    rest = patch
+    parts: list[tuple[Stenosis, NDArray[np.bool_]]] = []
     while True:
         inside = {id(s): float(mass[rest & reach[id(s)]].sum()) for s in candidates}
         most = max(inside.values(), default=0.0)

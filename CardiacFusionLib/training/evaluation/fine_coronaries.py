@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,8 +138,10 @@ def saved(case: FineCase, path: Path) -> None:
         "branches": [[b.name, b.parent] for b in case.tree.branches],
         "stenoses": [{**asdict(s), "point_mm": s.point_mm.tolist()} for s in case.tree.stenoses],
     }  # fmt: skip
-    lines = {f"branch{i}": np.column_stack([b.points_mm, b.radius_mm]) for i, b in enumerate(case.tree.branches)}
-    np.savez(path, ct=case.ct.array, labels=case.walls.labels.array, facts=json.dumps(facts), **lines)
+    arrays: dict[str, Any] = {
+        f"branch{i}": np.column_stack([b.points_mm, b.radius_mm]) for i, b in enumerate(case.tree.branches)
+    }
+    np.savez(path, ct=case.ct.array, labels=case.walls.labels.array, facts=json.dumps(facts), **arrays)
 
 
 def loaded(path: Path) -> FineCase:
@@ -205,8 +208,11 @@ def figures_of(found: CoronaryTree, true: CoronaryTree) -> Figures:
         out["diameter_mm"], out["diameter_bias_mm"] = float(np.abs(error).mean()), float(error.mean())
     named = {str(n): _named(str(n), true_names, names[nearest_found], hit_t) for n in dict.fromkeys(true_names)}
     main = [ok for name, ok in named.items() if name in MAIN_BRANCHES]
-    out["main_named"], out["main_all"] = float(np.mean(main)), float(all(main))
-    out["side_named"] = float(np.mean([ok for name, ok in named.items() if name not in MAIN_BRANCHES]))
+    side = [ok for name, ok in named.items() if name not in MAIN_BRANCHES]
+    if main:
+        out["main_named"], out["main_all"] = float(np.mean(main)), float(all(main))
+    if side:
+        out["side_named"] = float(np.mean(side))
     claimed = [s for s in found.stenoses if s.diameter_percent >= SIGNIFICANT_PERCENT]
     if severe:
         pairs = [(s, _match(s, found.stenoses)) for s in severe]
