@@ -165,6 +165,12 @@ class SliceView(_View):
         x, y, _, _ = inverse.MultiplyPoint((*points_ras(np.array(point_heart_mm)).tolist(), 1.0))
         return float(x), float(y)
 
+    def refresh(self) -> None:
+        """Draw once, as a view on a screen does; nothing is read back."""
+        self.logic.UpdatePipeline()
+        self._mapper.SetInputConnection(self.logic.GetImageDataConnection())
+        self.window.Render()
+
     def grab(self) -> Any:
         """Render with the slice's present image."""
         self.logic.UpdatePipeline()

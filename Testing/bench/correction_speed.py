@@ -74,7 +74,7 @@ def measure(folder: Path, repeats: int) -> dict[str, Any]:
             for step in range(10):
                 node.SetNthControlPointPosition(0, *(start + np.array([0.5 * step, 0.0, 0.0])).tolist())
                 for view in views:
-                    view.grab()
+                    view.refresh()
 
         seconds = best([timed(drag)[0] for _ in range(repeats)])
         figures["drag_updates_per_s"] = {name: round(10 / value, 1) for name, value in seconds.items()}
