@@ -35,7 +35,7 @@ def curves_figure(perfusion: Perfusion, note: str = "") -> Figure:
         fine = np.linspace(float(aif.times_s[0]), float(aif.times_s[-1]), 400)
         label = f"gamma variate (peak {bolus.height:.1f}, misfit {100 * bolus.residual:.0f} %)"
         first.plot(fine, bolus(fine), color="tab:blue", linestyle="--", linewidth=0.9, label=label)
-        first.legend(fontsize=6, loc="upper right")
+        first.legend(fontsize=6, loc="center right")
     for index, name in ((aif.foot, "foot"), (aif.peak, "peak"), (aif.end, "end of first pass")):
         first.axvline(aif.times_s[index], color="0.6", linewidth=0.8)
         first.annotate(

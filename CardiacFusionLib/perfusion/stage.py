@@ -75,7 +75,10 @@ def quantify(
             values, blood[s][where] = pixel_maps(part, found, prior, part.muscle)
             for name, value in values.items():
                 maps[name][s][where] = value
-    mixed = mixed_pixels(maps, outlined.coordinates.depth, blood)
+    core = np.zeros(walls.labels.shape, dtype=bool)
+    for s, part in enumerate(outlined.slices):
+        core[s][part.pixels] = part.core
+    mixed = mixed_pixels(maps, core, blood)
     for image in maps.values():
         image[mixed] = np.nan
     tell(0.9, "segments")

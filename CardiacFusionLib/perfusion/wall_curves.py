@@ -96,7 +96,7 @@ def wall_curves(
                 times_s=series.times_s[:, s],
                 blood=_blood(series, walls, s, before, skipped, reference),
                 segment=labels[s][mask],
-                core=(depth > CORE_DEPTH[0]) & (depth < CORE_DEPTH[1]),
+                core=(depth > CORE_DEPTH[0]) & (depth < CORE_DEPTH[1]) & _inside(mask)[mask],
                 muscle=muscle,
                 before=before,
                 skipped=skipped,
@@ -105,6 +105,11 @@ def wall_curves(
             )
         )
     return result, relative
+
+
+def _inside(wall: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Wall pixels that touch nothing else: where the wall is one or two pixels thin, as at the basal septum, none."""
+    return np.asarray(ndimage.distance_transform_edt(wall) > 1.0)
 
 
 def _baseline(series: Series, walls: CmrWalls, aif: Aif, s: int) -> tuple[slice, int]:
