@@ -12,7 +12,7 @@ settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.register_profile("explore", max_examples=300, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
-# Two test processes share two cores: with torch's default threads they wait for one another, and a run of a minute takes
+# Two test processes share two cores: with torch's default threads they wait for one another, and a minute becomes
 # eight. Child processes of the tests take this over.
 os.environ.setdefault("CARDIACFUSION_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
