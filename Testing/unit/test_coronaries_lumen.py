@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from CardiacFusionLib.coronaries.diameter_plot import draw_diameter
 from CardiacFusionLib.coronaries.pruning import _last_good
-from CardiacFusionLib.coronaries.radius import blur_of, cross_sections, measured
+from CardiacFusionLib.coronaries.radius import Profile, blur_of, cross_sections, measured
 from CardiacFusionLib.coronaries.seeding import seeded
 from CardiacFusionLib.coronaries.stenosis import find_stenoses, healthy
 from CardiacFusionLib.coronaries.straightened import straightened_image, straightening
@@ -82,6 +82,17 @@ def test_a_narrowing_of_70_percent_is_read_within_ten_points(vessel):
     assert worst.diameter_percent == pytest.approx(70.0, abs=10.0)
     assert worst.position_mm == pytest.approx(30.0, abs=3.0)
     assert not worst.calcified
+
+
+@pytest.mark.parametrize(("beside_mm", "closures"), [(2.5, 1), (4.0, 0)])
+def test_a_way_that_leaves_its_vessel_is_no_closed_artery(beside_mm: float, closures: int) -> None:
+    arc = np.arange(0.0, 80.0, 0.5)
+    diameter = np.full(len(arc), 2.5)
+    diameter[(arc > 22) & (arc < 32)] = beside_mm
+    diameter[(arc > 18) & (arc < 21)] = 0.0
+    branch = Branch("LCx", np.stack([arc, 0 * arc, 0 * arc], axis=1), diameter / 2)
+    profile = Profile(diameter / 2, np.full(len(arc), 400.0), np.zeros(len(arc), bool), np.ones(len(arc)))
+    assert len(find_stenoses(branch, profile)) == closures
 
 
 def test_a_branch_pulled_straight_runs_down_the_middle(vessel):
