@@ -2,7 +2,8 @@
 
 ``tissue(t) = integral of aif(t - delay - lag) * response(lag) d lag`` is evaluated with the input as a cubic spline
 through its samples and the trapezoid rule over a fine grid of lags: acquisition times need not be uniform, and tissue
-and input may have been read at different times (each slice of a multi-slice series has its own).
+and input may have been read at different times (each slice of a multi-slice series has its own). Delays lie on the same
+grid as lags, so that one table of the input serves them all.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from scipy.interpolate import CubicSpline
 
 from CardiacFusionLib.spatial.errors import BadInputError
 
-LAG_STEP_S = 0.25  # four times finer than a heart beat; the trapezoid error of a bolus is then below 0.1 %
+STEP_S = 0.25  # of lags and delays: a quarter of a heart beat; the trapezoid error of a bolus is then below 0.1 %
 Floats = NDArray[np.float64]
 
 
@@ -69,35 +70,40 @@ def check_curves(
     return Curves(y, np.asarray(times, np.float64), a, np.asarray(aif_times, np.float64))
 
 
-def lags_for(curves: Curves) -> Floats:
-    """The uniform grid of lags (seconds) that spans from the first input sample to the last tissue sample."""
-    span = max(float(curves.times_s[-1] - curves.aif_times_s[0]), LAG_STEP_S * 8)
-    return np.arange(0.0, span + LAG_STEP_S, LAG_STEP_S)
+def within(curves: Curves, fit_until_s: float | None) -> Curves:
+    """The same curves with only the tissue samples up to ``fit_until_s``; at least eight must remain."""
+    if fit_until_s is None:
+        return curves
+    count = int(np.searchsorted(curves.times_s, fit_until_s, side="right"))
+    if count < 8:
+        raise BadInputError(f"Only {count} frames lie before {fit_until_s:.1f} s; a flow fit needs at least 8.")
+    return Curves(curves.tissue[:, :count], curves.times_s[:count], curves.aif, curves.aif_times_s)
 
 
-class InputFunction:
-    """The arterial input between its samples: value and slope at any time, zero before the first sample."""
+class Convolution:
+    """Matrices (t, lag) that convolve a response at ``lags_s`` with the input, for every delay of ``delays_s``."""
 
-    def __init__(self, curves: Curves) -> None:
-        self._spline = CubicSpline(curves.aif_times_s, curves.aif)
-        self._slope = self._spline.derivative()
-        self._first, self._last = float(curves.aif_times_s[0]), float(curves.aif_times_s[-1])
+    def __init__(self, curves: Curves, max_delay_s: float) -> None:
+        span = max(float(curves.times_s[-1] - curves.aif_times_s[0]), STEP_S * 8)
+        self.lags_s: Floats = np.arange(0.0, span + STEP_S, STEP_S)
+        self.delays_s: Floats = np.arange(0.0, max(max_delay_s, 0.0) + 1e-9, STEP_S)
+        back = np.arange(self.lags_s.size + self.delays_s.size - 1) * STEP_S
+        when = curves.times_s[:, None] - back[None, :]
+        first, last = float(curves.aif_times_s[0]), float(curves.aif_times_s[-1])
+        spline = CubicSpline(curves.aif_times_s, curves.aif)
+        # zero before the first sample, held at the last one afterwards
+        self._input = np.zeros(when.shape)
+        inside = when >= first
+        self._input[inside] = spline(np.minimum(when[inside], last))
+        now = when[:, : self.delays_s.size]
+        self._slope = np.where((now < first) | (now > last), 0.0, spline(np.clip(now, first, last), 1))
+        self._weights = np.full(self.lags_s.size, STEP_S)
+        self._weights[0] = STEP_S / 2
 
-    def __call__(self, times_s: Floats) -> Floats:
-        """Input at ``times_s``; held at its last sample afterwards."""
-        inside = np.clip(times_s, self._first, self._last)
-        return np.where(times_s < self._first, 0.0, self._spline(inside))
+    def matrix(self, index: int) -> Floats:
+        """The matrix (t, lag) of the delay ``delays_s[index]``."""
+        return np.asarray(self._input[:, index : index + self.lags_s.size] * self._weights)
 
-    def slope(self, times_s: Floats) -> Floats:
-        """Derivative of the input, per second; zero outside its samples."""
-        outside = (times_s < self._first) | (times_s > self._last)
-        return np.where(outside, 0.0, self._slope(np.clip(times_s, self._first, self._last)))
-
-
-def matrices(curves: Curves, lags_s: Floats, delay_s: float) -> tuple[Floats, Floats]:
-    """Matrix (t, lag) that convolves a response with the delayed input, and its derivative by the delay."""
-    source = InputFunction(curves)
-    weights = np.full(lags_s.size, LAG_STEP_S)
-    weights[0] = LAG_STEP_S / 2
-    when = curves.times_s[:, None] - delay_s - lags_s[None, :]
-    return source(when) * weights, -source.slope(when) * weights
+    def input(self, index: int) -> tuple[Floats, Floats]:
+        """The input so delayed, and its slope per second, at the tissue's times: (t,) each."""
+        return self._input[:, index], self._slope[:, index]

@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from CardiacFusionLib.perfusion.fermi import Prior
 from CardiacFusionLib.perfusion.flags import fit_flags
 from CardiacFusionLib.perfusion.flow import study_prior
+from CardiacFusionLib.perfusion.prior import Prior
 from CardiacFusionLib.perfusion.result import Aif, Perfusion, PerfusionMaps
 from CardiacFusionLib.perfusion.segments import segment_labels
 from CardiacFusionLib.perfusion.stage import check_walls, noise_of

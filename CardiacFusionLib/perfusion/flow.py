@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from CardiacFusionLib.perfusion.fermi import FermiFit, Prior, Spill, mbf_fermi
+from CardiacFusionLib.perfusion.fermi import FermiFit, mbf_fermi
+from CardiacFusionLib.perfusion.prior import Prior
 from CardiacFusionLib.perfusion.result import Aif
+from CardiacFusionLib.perfusion.spill import Spill
 from CardiacFusionLib.perfusion.wall_curves import SliceCurves
 
 Floats = NDArray[np.float64]

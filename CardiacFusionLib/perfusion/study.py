@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from CardiacFusionLib.perfusion.fermi import FermiFit, Prior, Spill, mbf_fermi
+from CardiacFusionLib.perfusion.fermi import FermiFit, mbf_fermi
 from CardiacFusionLib.perfusion.flow import SegmentFlow, segment_flow
+from CardiacFusionLib.perfusion.prior import Prior
 from CardiacFusionLib.perfusion.result import Aif
 from CardiacFusionLib.perfusion.segments import labels_from, segment_table, slice_levels
+from CardiacFusionLib.perfusion.spill import Spill
 from CardiacFusionLib.perfusion.tikhonov import mbf_model_free
 from CardiacFusionLib.perfusion.upslope import semiquantitative
 from CardiacFusionLib.perfusion.wall import WallCoordinates, wall_coordinates

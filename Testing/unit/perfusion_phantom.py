@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.signal import fftconvolve
 
-from CardiacFusionLib.perfusion.fermi import response
+from CardiacFusionLib.perfusion.response import response
 from CardiacFusionLib.spatial.mr_signal import sr_flash_signal, t1_with_contrast_ms
 from CardiacFusionLib.spatial.series import Sequence, Series, SlicePose
 from CardiacFusionLib.walls.result import CmrWalls

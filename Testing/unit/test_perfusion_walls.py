@@ -12,8 +12,9 @@ from scipy import ndimage
 from CardiacFusionLib.cli.perfusion import check_dicom_source, choices_of
 from CardiacFusionLib.io.image_file import write_volume
 from CardiacFusionLib.perfusion.choices import Choices, InputCurve
-from CardiacFusionLib.perfusion.fermi import Spill, mbf_fermi
+from CardiacFusionLib.perfusion.fermi import mbf_fermi
 from CardiacFusionLib.perfusion.muscle import looks_like_muscle, muscle_brightness
+from CardiacFusionLib.perfusion.spill import Spill
 from CardiacFusionLib.perfusion.stage import quantify
 from CardiacFusionLib.perfusion.wall import wall_coordinates
 from CardiacFusionLib.spatial.errors import BadInputError

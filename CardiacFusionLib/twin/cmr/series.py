@@ -17,6 +17,7 @@ from CardiacFusionLib.spatial.mr_signal import (
 )
 from CardiacFusionLib.spatial.pose import HeartPose
 from CardiacFusionLib.spatial.series import Sequence, Series, SlicePose
+from CardiacFusionLib.twin.cmr.breathing import heart_path
 from CardiacFusionLib.twin.cmr.plan import frame_times
 from CardiacFusionLib.twin.cmr.slice_model import FINE, Scene, SliceModel, breathing_field, build_slice
 from CardiacFusionLib.twin.cmr.tissue import column, pools
@@ -45,7 +46,7 @@ class CmrOptions:
     thickness_mm: float = 8.0
     frames: int = 60
     depth_samples: int = 4  # through the slice, for partial volume
-    breathing_mm: float = 6.0  # largest shift of the heart; the first 15-20 s are held
+    breathing_mm: float = 6.0  # largest caudal shift of the heart; the first 15-20 s are held
     free_breathing: bool = False  # no breath is held at all
     missed_beat_share: float = 0.03
     contrast_to_noise: float = 16.0  # peak enhancement of healthy stressed muscle (about 0.6 mmol/L) over noise SD
@@ -86,7 +87,7 @@ def render_series(
     bolus = Bolus.draw(rng, state, options.peak_mmol_l)
     blood = blood_curves(bolus, float(times.max()) + 1.0)
     muscle = tissue_curves(bolus, blood)
-    breath = breathing(times[:, 0], rng, options.breathing_mm, held=not options.free_breathing)
+    path = heart_path(times[:, 0], rng, options.breathing_mm, state, held=not options.free_breathing)
     t1, share, pool = column("t1_ms"), column("blood"), pools()
     sigma = _noise_sd(options)
     coil_seed = int(rng.integers(2**31))
@@ -97,8 +98,8 @@ def render_series(
         coil = _coil(place, options, np.random.default_rng(coil_seed))
         follow, bend = breathing_field(model, place, rng)
         still, filling = _weights(model, rng)
-        # breathing moves the heart towards the feet (-S) and a little forward; only the in-plane part is seen
-        towards = np.array([0.0, -0.25, -1.0]) @ place.direction[:, :2]
+        in_plane = path @ place.direction[:, :2]  # only this part of the motion is seen
+        depth = -path[:, 2]
         yy, xx = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in follow.shape), indexing="ij")
         for f in range(options.frames):
             time = float(times[f, k])
@@ -113,12 +114,12 @@ def render_series(
                 else:
                     concentration = float(blood.at(str(pool[code]), time))
                 image += weight * np.float32(_signal(concentration * share[code], t1[code]))
-            shift = towards * breath[f]  # mm in the image
+            shift = in_plane[f]  # mm in the image
             motion[f, k] = shift
-            if abs(breath[f]) > 0.02:
+            if abs(depth[f]) > 0.02:
                 scale = FINE / place.spacing_mm[0]
-                dx = (shift[0] * follow + bend[0] * breath[f]) * scale
-                dy = (shift[1] * follow + bend[1] * breath[f]) * scale
+                dx = (shift[0] * follow + bend[0] * depth[f]) * scale
+                dy = (shift[1] * follow + bend[1] * depth[f]) * scale
                 image = ndimage.map_coordinates(image, [yy - dy, xx - dx], order=1, mode="nearest")
             array[f, k] = _acquire(image * coil, rng, sigma, options.dark_rim)
     series = Series(array * np.float32(SCANNER_GAIN), slices, times, state, SEQUENCE)
@@ -140,32 +141,6 @@ def _weights(model: SliceModel, rng: np.random.Generator) -> tuple[NDArray[np.fl
         else:
             filling[code] = weight
     return still, filling
-
-
-def breathing(times_s: Array, rng: np.random.Generator, amplitude_mm: float, *, held: bool = True) -> Array:
-    """Shift of the heart in mm over time: a held breath with slow drift, then shallow breathing; starts at 0.
-
-    ``held`` False: breathing from the first frame to the last, every breath of another depth (60-100 % of the
-    amplitude, rests at end-expiration longer than at end-inspiration: McLeish 2002, IEEE Trans Med Imaging 21:1142).
-    """
-    if not held:
-        return _free_breathing(times_s, rng, amplitude_mm)
-    end_s = rng.uniform(15.0, 22.0)
-    period = rng.uniform(3.0, 4.5)
-    release = 1.0 / (1.0 + np.exp(-(times_s - end_s) / 0.8))
-    breaths = 0.5 * (1.0 - np.cos(2 * np.pi * (times_s - end_s) / period))
-    drift = rng.uniform(-0.2, 0.2) * times_s / end_s
-    shift = amplitude_mm * (release * breaths * rng.uniform(0.7, 1.0) + (1 - release) * drift)
-    return np.asarray(shift - shift[0])
-
-
-def _free_breathing(times_s: Array, rng: np.random.Generator, amplitude_mm: float) -> Array:
-    count = int(times_s[-1] / 2.5) + 3
-    ends = np.cumsum(rng.uniform(3.0, 4.5, count)) - rng.uniform(0.0, 4.0)  # s, end of each breath
-    depth = rng.uniform(0.6, 1.0, count)
-    which = np.clip(np.searchsorted(ends, times_s), 1, count - 1)
-    share = np.clip((times_s - ends[which - 1]) / (ends[which] - ends[which - 1]), 0.0, 1.0)
-    return np.asarray(amplitude_mm * depth[which] * np.sin(np.pi * share) ** 4)
 
 
 def _signal(concentration_mmol_l: Array | float, t1_ms: float) -> Array:
