@@ -20,6 +20,7 @@ from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import HeartPose, apply
 from CardiacFusionLib.spatial.volume import Volume
+from CardiacFusionLib.spatial.voxels import label_points
 
 Array = NDArray[np.float64]
 
@@ -75,19 +76,20 @@ class WallLattice:
 
 def _cavity_axis(labels: Volume, pose: HeartPose, base_z: float) -> tuple[Array, Array, float]:
     """Heights (k,), cavity centres (k, 2) and the height of the cavity's tip, heart frame."""
-    index = np.argwhere(labels.array == Label.LV_CAVITY)[:, ::-1].astype(float)
-    if len(index) < 100:
+    points = label_points(labels, Label.LV_CAVITY, pose.lps_to_heart)
+    if len(points) < 100:
         raise StageError("fusion", "the CT outlines hold no left ventricular cavity; correct the CT outlines first.")
-    points = pose.to_heart(apply(labels.index_to_lps, index))
     tip = float(np.quantile(points[:, 2], 0.0005)) - 0.5 * labels.spacing_mm[2]
     if base_z - tip < 25.0:
         raise StageError("fusion", f"the left ventricle in the CT outlines is only {base_z - tip:.0f} mm long.")
     heights = np.arange(tip + 1.0, base_z + 1.0, 2.0)
-    centres, known = np.zeros((len(heights), 2)), np.zeros(len(heights), bool)
-    for i, z in enumerate(heights):
-        near = points[np.abs(points[:, 2] - z) <= 1.5]
-        if len(near) >= 12:
-            centres[i], known[i] = near[:, :2].mean(axis=0), True
+    # means over windows of height, from sums of the points in their order along the axis
+    points = points[np.argsort(points[:, 2])]
+    first = np.searchsorted(points[:, 2], heights - 1.5, side="left")
+    last = np.searchsorted(points[:, 2], heights + 1.5, side="right")
+    sums = np.concatenate([np.zeros((1, 2)), np.cumsum(points[:, :2], axis=0)])
+    centres = (sums[last] - sums[first]) / np.maximum(last - first, 1)[:, None]
+    known = last - first >= 12
     for k in (0, 1):
         centres[:, k] = np.interp(heights, heights[known], centres[known, k])
     return heights, gaussian_filter1d(centres, 3.0, axis=0, mode="nearest"), tip
@@ -138,10 +140,10 @@ def wall_lattice(labels: Volume, pose: HeartPose) -> WallLattice:
 def _base_height(labels: Volume, pose: HeartPose) -> float:
     if "base" in pose.landmarks:
         return float(pose.to_heart(pose.landmarks["base"])[2])
-    index = np.argwhere(labels.array == Label.LV_CAVITY)[:, ::-1].astype(float)
-    if not len(index):
+    heights = label_points(labels, Label.LV_CAVITY, pose.lps_to_heart)[:, 2]
+    if not len(heights):
         raise StageError("fusion", "the CT outlines hold no left ventricular cavity; correct the CT outlines first.")
-    return float(np.quantile(pose.to_heart(apply(labels.index_to_lps, index))[:, 2], 0.98))
+    return float(np.quantile(heights, 0.98))
 
 
 def _crossings(labels: Volume, pose: HeartPose, origin: Array, ray: Array) -> tuple[Array, Array]:

@@ -180,17 +180,23 @@ class EarlierCase:
     synthetic: bool = False
 
 
+def read_record(folder: Path) -> dict[str, Any]:
+    """``case.json`` of a case folder alone. BadInputError where it is none or the file is damaged."""
+    if not (folder / CASE_FILE).is_file():
+        raise BadInputError(f"{folder} is not a case folder (it holds no {CASE_FILE}); give one that a run made.")
+    record = read_json(folder / CASE_FILE)
+    if not isinstance(record, dict):
+        raise BadInputError(f"{CASE_FILE} of {folder} is damaged; run the case again.")
+    return record
+
+
 def read_case(path: Path | str) -> EarlierCase:
     """Read an earlier case folder. BadInputError where it is none or one of its files is damaged.
 
     The pose is that of ``ct_to_heart.tfm`` with the landmarks of ``landmarks.mrk.json``.
     """
     folder = Path(path)
-    if not (folder / CASE_FILE).is_file():
-        raise BadInputError(f"{folder} is not a case folder (it holds no {CASE_FILE}); give one that a run made.")
-    record = read_json(folder / CASE_FILE)
-    if not isinstance(record, dict):
-        raise BadInputError(f"{CASE_FILE} of {folder} is damaged; run the case again.")
+    record = read_record(folder)
     given = (record.get("inputs") or {}).get("ct") or {}
     return EarlierCase(
         folder=folder,

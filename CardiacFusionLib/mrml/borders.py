@@ -41,23 +41,20 @@ def thickness_mm(surface: Surface) -> Array:
 def _cut(surface: Surface, level_set: Array, near: NDArray[np.bool_]) -> Array:
     """Where ``level_set`` (n,) is zero on the triangles whose points are all ``near``: (k, 7), a row a straight piece:
     the barycentric weights of its two ends, and the triangle's number."""
-    t = surface.triangles
-    value = level_set[t]
-    crossed = near[t].all(axis=1) & (np.sign(value).min(axis=1) <= 0) & (np.sign(value).max(axis=1) > 0)
-    ends, owners = [], []
-    for triangle in np.flatnonzero(crossed):
-        v = value[triangle]
-        found = []
-        for a, b in ((0, 1), (1, 2), (2, 0)):
-            if (v[a] > 0) != (v[b] > 0):
-                share = v[a] / (v[a] - v[b])
-                weights = np.zeros(3)
-                weights[a], weights[b] = 1 - share, share
-                found.append(weights)
-        if len(found) == 2:
-            ends.append(found)
-            owners.append(triangle)
-    return np.concatenate([np.array(ends).reshape(-1, 6), np.array(owners, float).reshape(-1, 1)], axis=1)
+    value = level_set[surface.triangles]
+    crossed = near[surface.triangles].all(axis=1) & (value > 0).any(axis=1) & (value <= 0).any(axis=1)
+    owners = np.flatnonzero(crossed)
+    v = value[owners]
+    # of the three edges of a crossed triangle exactly two are cut: those from its lonely corner to the others
+    above = v > 0
+    lonely = np.argmax(above == (above.sum(axis=1) == 1)[:, None], axis=1)
+    rows = np.arange(len(v))
+    ends = np.zeros((len(v), 2, 3))
+    for end, step in ((0, 1), (1, 2)):
+        other = (lonely + step) % 3
+        share = v[rows, lonely] / (v[rows, lonely] - v[rows, other])
+        ends[rows, end, lonely], ends[rows, end, other] = 1 - share, share
+    return np.concatenate([ends.reshape(-1, 6), owners[:, None].astype(float)], axis=1)
 
 
 def _pieces(surface: Surface, level_set: Array, near: NDArray[np.bool_], *fields: Array) -> list[Array]:

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, sparse
 from scipy.spatial import cKDTree
 
 from CardiacFusionLib.fusion.result import Surface
@@ -138,6 +138,24 @@ class WallGrid:
             near[tuple(c + s for c, s in zip(corner, shift))] = True
         return near, np.stack(self.voxels).astype(np.float32) / np.float32(factor)
 
+    @cached_property
+    def between(self) -> sparse.csr_array:
+        """(wall voxels, coarse points near the wall): how much of each point a voxel takes (linear between eight)."""
+        near, at = self.coarse
+        number = np.full(near.shape, -1, np.int32)
+        number[near] = np.arange(int(near.sum()), dtype=np.int32)
+        corner = at.astype(np.int32)
+        share = at - corner
+        columns, weights = [], []
+        for shift in np.ndindex(2, 2, 2):
+            columns.append(number[tuple(c + s for c, s in zip(corner, shift))])
+            parts = [f if s else 1 - f for f, s in zip(share, shift)]
+            weights.append(parts[0] * parts[1] * parts[2])
+        count = at.shape[1]
+        rows = np.arange(0, 8 * count + 1, 8, dtype=np.int32)
+        held = (np.stack(weights, axis=1).ravel(), np.stack(columns, axis=1).ravel(), rows)
+        return sparse.csr_array(held, shape=(count, int(near.sum())))
+
 
 def wall_grid(labels: Volume, spacing_mm: float = WALL_MM) -> WallGrid:
     """The wall of chamber labels (any grid in CT LPS) on a fine grid of its own."""
@@ -164,8 +182,7 @@ def whole_wall(surface: Surface, wall: WallGrid, pose: HeartPose, quantities: tu
     """
     points = pose.to_lps(surface.points_mm)
     own = (points - np.asarray(wall.grid.origin_mm)) @ wall.grid.direction  # mm along the grid's axes
-    coarse, at = wall.coarse
-    places = np.argwhere(coarse)
+    places = np.argwhere(wall.coarse[0])
     distance, nearest = cKDTree(own).query(places[:, ::-1] * VALUES_MM, k=min(BLEND_POINTS, len(own)), workers=1)
     result: dict[str, Volume] = {}
     shares: list[tuple[NDArray[np.bool_], NDArray[np.float32]]] = []  # of known neighbours: mostly alike in all maps
@@ -174,15 +191,13 @@ def whole_wall(surface: Surface, wall: WallGrid, pose: HeartPose, quantities: tu
         known = np.isfinite(values)[nearest]
         weight = known / np.maximum(distance, 0.5) ** 2
         mean = (weight * np.nan_to_num(values)[nearest]).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-9)
-        there = np.zeros(coarse.shape, np.float32)
-        share = next((s for mask, s in shares if np.array_equal(mask, known[:, 0])), None)
+        nearest_known = known[:, 0]
+        share = next((s for mask, s in shares if np.array_equal(mask, nearest_known)), None)
         if share is None:
-            there[coarse] = known[:, 0]
-            share = ndimage.map_coordinates(there, at, order=1, mode="nearest")
-            shares.append((known[:, 0], share))
-        there[coarse] = mean * known[:, 0]
-        total = ndimage.map_coordinates(there, at, order=1, mode="nearest")
+            share = wall.between @ nearest_known.astype(np.float32)
+            shares.append((nearest_known, share))
+        total = wall.between @ (mean * nearest_known).astype(np.float32)
         filled = np.full(wall.inside.shape, np.nan, np.float32)
-        filled[wall.voxels] = np.where(share >= 0.5, total / np.maximum(share, 1e-6), np.nan)
+        filled[wall.inside] = np.where(share >= 0.5, total / np.maximum(share, 1e-6), np.nan)
         result[quantity] = wall.grid.with_array(filled)
     return result

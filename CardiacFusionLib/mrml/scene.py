@@ -23,7 +23,7 @@ from CardiacFusionLib.perfusion.result import Perfusion
 from CardiacFusionLib.report import narrowings
 from CardiacFusionLib.report.colours import Scale, flow_quantity, scale_of, vessel_rgb
 from CardiacFusionLib.report.content import CaseContent
-from CardiacFusionLib.report.polar import polar_map
+from CardiacFusionLib.report.polar import PolarMap, polar_map
 from CardiacFusionLib.spatial.tree import Branch, CoronaryTree, vessel_of
 
 __all__ = ["CaseNodes", "Drawing", "build_scene", "remove_case"]
@@ -141,8 +141,11 @@ class Drawing:
         self._tree(content)
         shelf.keep("bullseye.chosen")
         chosen = self.nodes.scales.get(self.nodes.shown, scales[0])
-        self.bullseye(content, chosen)
-        charts.draw_perfusion_chart(shelf, content.stress)
+        self.bullseye(content, chosen, polar)
+        if self._last is not None and self._last.stress.curves is content.stress.curves:
+            shelf.keep("chart.perfusion")
+        else:
+            charts.draw_perfusion_chart(shelf, content.stress)
         if self._last is not None and self._last.tree is content.tree:
             shelf.keep("chart.diameter")
         else:
@@ -151,12 +154,12 @@ class Drawing:
         shelf.sweep("place.", "measured.", "on_wall.", "slice_centre.", "wall_map.", "borders.", "tube.", "centreline.")
         shelf.sweep("stenoses.", "bullseye.", "chart.", "surface.")
 
-    def bullseye(self, content: CaseContent, scale: Scale) -> None:
+    def bullseye(self, content: CaseContent, scale: Scale, polar: PolarMap) -> None:
         """The bullseye in one quantity."""
         column = "mpr" if scale.quantity == "mpr" else "mbf_ml_min_g"
         values = bullseye.segment_values(content.fusion.segments, column)
         tree = _clean(content.tree_heart)
-        bullseye.draw_bullseye(self.shelf, values, scale, self.nodes.colour, tree, polar_map(content))
+        bullseye.draw_bullseye(self.shelf, values, scale, self.nodes.colour, tree, polar)
 
     def _ct(self, name: str, make: Any, renew: Any = None, folder: str | None = None) -> Any:
         """A node that stands under the CT's transform."""
@@ -192,11 +195,13 @@ class Drawing:
                 if scale.quantity not in study.maps.maps:
                     continue
                 values = study.maps.maps[scale.quantity]
-                volume = perfusion_places.measured_slice(study.series, values, index)
                 title = f"{state.capitalize()} {scale.quantity.upper()} slice {number}"
-                self._map(
-                    role("measured", state, scale.quantity, number), volume, title, scale, "Measured perfusion", place
-                )
+                name = role("measured", state, scale.quantity, number)
+                if self._values_drawn(state, scale.quantity) is values:  # its place is the transform's affair
+                    shelf.keep(name)
+                else:
+                    volume = perfusion_places.measured_slice(study.series, values, index)
+                    self._map(name, volume, title, scale, "Measured perfusion", place)
                 if state != "stress":
                     continue
                 on_wall = perfusion_places.slice_on_wall(
@@ -206,6 +211,11 @@ class Drawing:
                     name = role("on_wall", scale.quantity, number)
                     under = self.nodes.ct_to_heart
                     self._map(name, on_wall, f"{title} on CT wall", scale, "Perfusion on CT wall", under)
+
+    def _values_drawn(self, state: str, quantity: str) -> Any:
+        """The map that the last drawing showed, or None."""
+        last = self._last and (self._last.stress if state == "stress" else self._last.rest)
+        return last.maps.maps.get(quantity) if last else None
 
     def _map(self, name: str, volume: Any, title: str, scale: Scale, folder: str, under: Any) -> None:
         self.shelf.put(

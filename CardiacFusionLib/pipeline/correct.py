@@ -184,13 +184,19 @@ def _cmr_side(automatic: Results, results: Results, corrections: Sequence[Correc
     outlines = _cmr_walls(study.walls, "stress", corrections)
     sections = measure_sections(results.ct_walls)
     pairing = pair_slices(study.series, outlines, results.ct_walls, sections)
-    stress = requantified(alone(study), outlines, levels_of(pairing, results.ct_walls))
+    before = alone(study)
+    stress = requantified(before, outlines, levels_of(pairing, results.ct_walls, sections))
     rest = automatic.rest
     if rest is not None:
+        calm = rest.segments
         rest_outlines = _cmr_walls(rest.walls, "rest", corrections)
         rest_pairing = pair_slices(rest.series, rest_outlines, results.ct_walls, sections)
-        rest = requantified(rest, rest_outlines, levels_of(rest_pairing, results.ct_walls))
-        stress = with_rest(stress, rest)
+        rest = requantified(rest, rest_outlines, levels_of(rest_pairing, results.ct_walls, sections))
+        drawn = any(c.kind in (SLICE_CENTRE, CMR_WALL) for c in corrections)
+        if not drawn and stress.segments is before.segments and rest.segments is calm:
+            stress = study  # no segment, no outline and no centre moved: the reserve is what it was
+        else:
+            stress = with_rest(stress, rest)
     registration = carried(
         automatic.registration, automatic.ct_walls.pose, results.ct_walls, study.series, outlines, pairing
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from CardiacFusionLib.io.case_folder import CASE_FILE, CaseWriter, EarlierCase, read_case, sha256_of
+from CardiacFusionLib.io.case_folder import CASE_FILE, CaseWriter, EarlierCase, read_case, read_record, sha256_of
 from CardiacFusionLib.io.read import read_ct
 from CardiacFusionLib.pipeline.correct import Correction, recompute
 from CardiacFusionLib.pipeline.files import write_json, write_results
@@ -78,7 +78,7 @@ def save_record(
     are those of the corrected case (they are after an export).
     """
     write_corrections(corrections, folder)
-    earlier = read_case(folder).record
+    earlier = read_record(folder)
     was = earlier.get("corrections", [])
     now = [c.record() for c in corrections]
     follow = bool(earlier.get("files_follow_corrections", True)) and was == now

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from CardiacFusionLib.registration.result import GRID_SHAPE, GRID_SPACING_MM
 from CardiacFusionLib.spatial.labels import Label
@@ -18,10 +17,19 @@ def grid_xy_mm() -> NDArray[np.float64]:
 
 
 def warp_maps(maps: NDArray[np.floating], displacement_mm: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Maps (c, y, x) of the common grid read at p + displacement(p); displacement (2, y, x) mm, order (x, y)."""
-    y, x = np.meshgrid(*(np.arange(n, dtype=float) for n in GRID_SHAPE), indexing="ij")
-    at = [y + displacement_mm[1] / GRID_SPACING_MM, x + displacement_mm[0] / GRID_SPACING_MM]
-    return np.stack([ndimage.map_coordinates(m.astype(np.float32), at, order=1, mode="nearest") for m in maps])
+    """Maps (c, y, x) of a grid read at p + displacement(p); displacement (2, y, x) mm, order (x, y). Linear, the edge's
+    value beyond the edge.
+    """
+    rows, columns = maps.shape[1:]
+    y = np.clip(np.arange(rows)[:, None] + displacement_mm[1] / GRID_SPACING_MM, 0, rows - 1)
+    x = np.clip(np.arange(columns) + displacement_mm[0] / GRID_SPACING_MM, 0, columns - 1)
+    top, left = np.minimum(y.astype(np.intp), rows - 2), np.minimum(x.astype(np.intp), columns - 2)
+    down, right = (y - top).astype(np.float32), (x - left).astype(np.float32)
+    flat, corner = maps.astype(np.float32, copy=False).reshape(len(maps), -1), top * columns + left
+    # all maps are read at the same places: the places are found once
+    upper = flat[:, corner] * (1 - right) + flat[:, corner + 1] * right
+    lower = flat[:, corner + columns] * (1 - right) + flat[:, corner + columns + 1] * right
+    return np.asarray(upper * (1 - down) + lower * down, np.float32)
 
 
 def jacobian(displacement_mm: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -48,7 +48,7 @@ def pair_slices(series: Series, walls: CmrWalls, ct_walls: CtWalls, sections: Se
     axes, other_way = _axes(series, outer, flags)
     marks_of = [_renamed(m) if other_way else dict(m) for m in walls.landmarks]
     along = np.array([np.asarray(p.origin_mm) @ axes[:, 2] for p in series.poses])
-    tip, base = cavity_span(ct_walls)
+    tip, base = sections.cavity_span_mm
     heights = match_heights(along, radii, sections, (tip, base))
     if heights.sd_mm > MAX_HEIGHT_SD_MM:
         flags.append(_doubt("height", f"the height of the CMR slices is uncertain (±{heights.sd_mm:.0f} mm)"))
@@ -72,9 +72,12 @@ def pair_slices(series: Series, walls: CmrWalls, ct_walls: CtWalls, sections: Se
     return Pairing(HeartPose(matrix, landmarks, confidence), heights.z_mm, Quality.of(flags))
 
 
-def levels_of(pairing: Pairing, ct_walls: CtWalls) -> NDArray[np.float64]:
-    """Level (slice,) of each slice for the AHA segments: 0 at the tip of the LV cavity, 1 at the base, in the CT."""
-    tip, top = cavity_span(ct_walls)
+def levels_of(pairing: Pairing, ct_walls: CtWalls, sections: Sections | None = None) -> NDArray[np.float64]:
+    """Level (slice,) of each slice for the AHA segments: 0 at the tip of the LV cavity, 1 at the base, in the CT.
+
+    ``sections`` of these CT walls, if they are measured already.
+    """
+    tip, top = cavity_span(ct_walls) if sections is None else sections.cavity_span_mm
     base = top
     if "base" in ct_walls.pose.landmarks:
         base = float(ct_walls.pose.to_heart(ct_walls.pose.landmarks["base"])[2])

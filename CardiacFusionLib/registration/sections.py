@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.labels import CMR_LABEL_COUNT, Label
-from CardiacFusionLib.spatial.pose import HeartPose, apply
+from CardiacFusionLib.spatial.pose import HeartPose
 from CardiacFusionLib.spatial.resample import sample
 from CardiacFusionLib.spatial.sections import MIN_CAVITY_MM2, plane_landmarks
 from CardiacFusionLib.spatial.volume import Volume
+from CardiacFusionLib.spatial.voxels import label_points
 from CardiacFusionLib.walls.result import CtWalls
 
 STEP_MM = 2.5  # between heights
@@ -36,6 +37,7 @@ class Sections:
     centre_mm: NDArray[np.float64]
     anterior_mm: NDArray[np.float64]
     inferior_mm: NDArray[np.float64]
+    cavity_span_mm: tuple[float, float]  # lowest and highest height with LV cavity
 
     def at(self, name: str, z_mm: NDArray[np.float64]) -> NDArray[np.float64]:
         """The measure ``name`` at other heights (linear; the last known value beyond the ends)."""
@@ -82,13 +84,13 @@ def measure_sections(walls: CtWalls) -> Sections:
     columns = [np.array(c, dtype=float) for c in zip(*rows)]
     if not np.isfinite(columns[3]).any():
         raise StageError("registration", "the CT wall holds no left ventricle to pair the CMR slices with.")
-    return Sections(z, *columns)
+    outer, cavity, rv, centre, anterior, inferior = columns
+    return Sections(z, outer, cavity, rv, centre, anterior, inferior, cavity_span(walls))
 
 
 def cavity_span(walls: CtWalls) -> tuple[float, float]:
     """Lowest and highest height (mm, heart frame) with LV cavity in the CT. Raises StageError where there is none."""
-    index = np.argwhere(walls.labels.array == Label.LV_CAVITY)[:, ::-1].astype(float)
-    heights = walls.pose.to_heart(apply(walls.labels.index_to_lps, index))[:, 2]
+    heights = label_points(walls.labels, Label.LV_CAVITY, walls.pose.lps_to_heart)[:, 2]
     bins = np.arange(-100.0, 100.0 + STEP_MM, STEP_MM)
     area = np.histogram(heights, bins)[0] * walls.labels.voxel_volume_ml * 1000.0 / STEP_MM
     known = np.flatnonzero(area > MIN_CAVITY_MM2)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from CardiacFusionLib.report.content import CaseContent
 from CardiacFusionLib.spatial.aha import insertion_angle_deg
 from CardiacFusionLib.spatial.labels import Label
+from CardiacFusionLib.spatial.voxels import label_points
 
 APEX_RADIUS = 0.25
 INSERTION_DEG = 120.0  # plane angle of the anterior RV insertion (segments 1 and 2 meet there)
@@ -92,9 +93,7 @@ def polar_map(content: CaseContent) -> PolarMap:
     pose, labels = content.ct_walls.pose, content.ct_walls.labels
     if not {"rv_insertion_anterior", "rv_insertion_inferior"} <= set(pose.landmarks):
         pose = content.pose
-    inside = np.argwhere(np.asarray(labels.array) == Label.LV_CAVITY)[:, ::-1]
-    lps = inside @ labels.index_to_lps[:3, :3].T + labels.index_to_lps[:3, 3]
-    cavity = pose.to_heart(lps)
+    cavity = label_points(labels, Label.LV_CAVITY, pose.lps_to_heart)
     base_z = float(pose.to_heart(pose.landmarks["base"])[2]) if "base" in pose.landmarks else float(cavity[:, 2].max())
     tip_z = float(np.percentile(cavity[:, 2], 0.2))
     apex_z = float(pose.to_heart(pose.landmarks["apex"])[2]) if "apex" in pose.landmarks else tip_z - 10.0
