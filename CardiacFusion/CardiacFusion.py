@@ -43,6 +43,7 @@ from CardiacFusionPanel.signals import Signal  # noqa: E402
 
 from CardiacFusionLib.spatial.errors import CardiacFusionError  # noqa: E402
 
+BOUND = "SlicerParameterName"  # dynamic property of a widget in a .ui file: the parameter it shows
 SECTIONS = ("Inputs", "Run", "Review", "Correct", "Quality", "Export", "Advanced")  # .ui files, from top to bottom
 
 
@@ -295,14 +296,14 @@ class CardiacFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _load(self) -> Any:
         """The panel, one .ui file a section; every named widget as an attribute of what is returned."""
         panel = slicer.util.loadUI(self.resourcePath("UI/CardiacFusion.ui"))
-        for name in SECTIONS:
-            panel.layout().addWidget(slicer.util.loadUI(self.resourcePath(f"UI/{name}.ui")))
+        parts = [slicer.util.loadUI(self.resourcePath(f"UI/{name}.ui")) for name in SECTIONS]
+        for part in parts:
+            panel.layout().addWidget(part)
         self.layout.addWidget(panel)
         self.layout.addStretch(1)
-        ui = slicer.util.childWidgetVariables(panel)
-        for name in ("CardiacFusion", *SECTIONS):
-            getattr(ui, name).setMRMLScene(slicer.mrmlScene)
-        return ui
+        for part in (panel, *parts):
+            part.setMRMLScene(slicer.mrmlScene)
+        return slicer.util.childWidgetVariables(panel)
 
     def parameters(self) -> CardiacFusionParameters | None:
         """The settings while the panel is shown."""
@@ -353,7 +354,9 @@ class CardiacFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _connect(self) -> None:
         self._disconnect()
         self._parameters = self.logic.getParameterNode()
-        self._guiTag = self._parameters.connectGui(self.ui)
+        # not connectGui: it gives no tag back (5.10 to 5.13), so that what it connects could never be let go again
+        bound = {widget.property(BOUND): widget for widget in vars(self.ui).values() if widget.property(BOUND)}
+        self._guiTag = self._parameters.connectParametersToGui(bound)
         self.addObserver(self._parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self.sections.onParameters)
 
     def _disconnect(self) -> None:

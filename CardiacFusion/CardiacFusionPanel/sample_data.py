@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import slicer
-from slicer.i18n import tr as _
 
 CATEGORY = "CardiacFusion"
-CT_NAME = "CardiacFusionCTA"
-TWIN_NAME = "CardiacFusionTwin"
+CT_NAME = "Coronary CT angiogram (one patient, 1.5 mm)"
+CT_NODE = "CardiacFusionCTA"
+TWIN_NAME = "Synthetic heart (CT and perfusion MR)"
+TWIN_NODE = "CardiacFusionTwin"
 # one contrast-enhanced chest CT (120 x 126 x 164 at 1.5 mm) of TotalSegmentator's tests, Apache-2.0
 CT_URL = (
     "https://raw.githubusercontent.com/wasserth/TotalSegmentator/0e65a448/"
@@ -31,20 +32,18 @@ def register(icons: Path) -> None:
     logic.registerCustomSampleDataSource(
         category=CATEGORY,
         sampleName=CT_NAME,
-        sampleDescription=_("Coronary CT angiogram (one patient, 1.5 mm)"),
         uris=CT_URL,
         fileNames="CardiacFusion-CTA.nii.gz",
-        nodeNames=CT_NAME,
+        nodeNames=CT_NODE,
         checksums=f"SHA256:{CT_SHA256}",
         thumbnailFileName=str(icons / "CardiacFusion.png"),
     )
     logic.registerCustomSampleDataSource(
         category=CATEGORY,
         sampleName=TWIN_NAME,
-        sampleDescription=_("Synthetic heart with CT and perfusion MR"),
         uris="",
         fileNames="ct.nii.gz",
-        nodeNames=TWIN_NAME,
+        nodeNames=TWIN_NODE,
         customDownloader=_make_twin,
         thumbnailFileName=str(icons / "SampleTwin.png"),
     )

@@ -38,7 +38,7 @@ class CorrectSection:
         """The landmarks as they are, and what can be pressed."""
         ui, correction = self._ui, self._logic.correction
         ui.correctButton.setEnabled(correction is not None)
-        ui.correctButton.setCollapsed(correction is None)
+        ui.correctButton.collapsed = correction is None
         self._rows = ()
         can_undo = accepted = False
         with self._logic.telling():

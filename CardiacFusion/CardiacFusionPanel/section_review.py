@@ -53,7 +53,7 @@ class ReviewSection:
         """Fill the tables from the case."""
         ui, case = self._ui, self._logic.case
         ui.reviewButton.setEnabled(case is not None)
-        ui.reviewButton.setCollapsed(case is None)
+        ui.reviewButton.collapsed = case is None  # ctk widgets: PythonQt knows their properties, not their setters
         self._segments = self._stenoses = self._findings = self._branches = ()
         with self._logic.telling():
             if case is not None:

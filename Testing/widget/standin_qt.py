@@ -47,12 +47,12 @@ class _Collapsible(QtWidgets.QWidget):
     def _set_text(self, text: str) -> None:
         self._text = text
 
-    def setCollapsed(self, collapsed: bool) -> None:
+    def _set_collapsed(self, collapsed: bool) -> None:  # PythonQt hides the setter: it is no slot
         self._collapsed = bool(collapsed)
         self.contentsCollapsed.emit(self._collapsed)
 
     text = QtCore.Property(str, lambda self: self._text, _set_text)
-    collapsed = QtCore.Property(bool, lambda self: self._collapsed, setCollapsed)
+    collapsed = QtCore.Property(bool, lambda self: self._collapsed, _set_collapsed)
 
 
 class _Slider(QtWidgets.QWidget):

@@ -85,12 +85,8 @@ def parameterNodeWrapper(cls: type) -> type:
                 default = defaults[name]
                 setattr(self, name, empty[kind] if default is None else default)
 
-    def connect(self: Any, gui: Any) -> int:
-        bound = {}
-        for widget in vars(gui).values():
-            name = widget.property("SlicerParameterName") if hasattr(widget, "property") else None
-            if name:
-                bound[name] = _Connector(self, name, widget, *kind_of(hints[name]))
+    def connect(self: Any, widgets: dict[str, Any]) -> int:
+        bound = {name: _Connector(self, name, widget, *kind_of(hints[name])) for name, widget in widgets.items()}
         for connector in bound.values():
             connector.show()
             connector.listen()
@@ -119,7 +115,7 @@ def parameterNodeWrapper(cls: type) -> type:
     made = type(cls.__name__, (), {name: make(name) for name in hints})
     made.allParameters = dict.fromkeys(hints)
     made.dataType = staticmethod(lambda name: hints[name])
-    made.__init__, made.connectGui, made.disconnectGui = init, connect, disconnect
+    made.__init__, made.connectParametersToGui, made.disconnectGui = init, connect, disconnect
     return made
 
 

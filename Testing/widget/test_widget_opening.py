@@ -148,9 +148,17 @@ def test_nodes_without_a_file_are_written_beside_the_case(good: bool, desk: Any,
 def test_sample_data_gets_a_ct_with_its_checksum_and_a_heart_made_here(desk: Any, monkeypatch: Any) -> None:
     entries: list[dict[str, Any]] = []
 
+    def register(
+        category: str = "Custom", sampleName: Any = None, uris: Any = None, fileNames: Any = None,
+        nodeNames: Any = None, customDownloader: Any = None, thumbnailFileName: Any = None, loadFileTypes: Any = None,
+        loadFiles: Any = None, loadFileProperties: Any = None, checksums: Any = None, loadFileType: Any = None,
+    ) -> None:  # fmt: skip
+        """The arguments that Slicer's own function takes, and no other."""
+        entries.append(dict(locals()))
+
     class Logic:
         registerCustomSampleDataCategory = staticmethod(lambda name: None)
-        registerCustomSampleDataSource = staticmethod(lambda **entry: entries.append(entry))
+        registerCustomSampleDataSource = staticmethod(register)
 
     monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=Logic))
     module = desk.module.CardiacFusion(types.SimpleNamespace())
