@@ -43,7 +43,7 @@ class CtWallsTask(CtLabelTask):
     name = "ct_walls"
     version = "0.2.0"
     inputs = CT_LABEL_COUNT
-    reuse = 4
+    reuse = 6
 
     def draw(self, seed: int) -> DrawnHeart:
         """See :class:`CtLabelTask`."""

@@ -16,6 +16,7 @@ from CardiacFusionLib.registration.deformation import folded_share, from_maps, o
 from CardiacFusionLib.registration.result import GRID_SHAPE, GRID_SPACING_MM
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.training.harness import VALIDATION_SEED, Batch, Metrics
+from CardiacFusionLib.training.mistakes import outlined
 from CardiacFusionLib.twin.cmr.training import label_slice, upright_plane
 from CardiacFusionLib.twin.heart.anatomy import Heart
 
@@ -43,40 +44,6 @@ def _cuts(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         plane = upright_plane(z, GRID_SHAPE[0], GRID_SPACING_MM)
         pictures.append(label_slice(one, plane, GRID_SHAPE[0]))
     return pictures[0], pictures[1]
-
-
-def _outlined(labels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """The labels as a network or a hand might have outlined them: wobbly, too thick or thin, parts missing."""
-    result = labels.copy()
-    if rng.random() < 0.5:  # the wall gains or loses a pixel at one of its borders
-        wall = result == Label.MYOCARDIUM
-        if rng.random() < 0.5:
-            ring = ndimage.binary_dilation(wall, iterations=int(rng.integers(1, 3)))
-            kinds = [Label.BACKGROUND, Label.LV_CAVITY, Label.RV_CAVITY]
-            target = int(rng.choice(kinds))
-            result[ring & (result == target)] = Label.MYOCARDIUM
-        else:
-            inside = ndimage.binary_erosion(wall, iterations=1)
-            cavity = ndimage.binary_dilation(result == Label.LV_CAVITY, iterations=2)
-            result[wall & ~inside] = np.where(cavity, Label.LV_CAVITY, Label.BACKGROUND)[wall & ~inside]
-    if rng.random() < 0.1:
-        result[result == Label.RV_CAVITY] = 0
-    elif rng.random() < 0.2:  # a part of the RV is missed
-        y, x = np.mgrid[0 : labels.shape[0], 0 : labels.shape[1]]
-        along = rng.normal(0, 1, 2)
-        value = along[0] * x + along[1] * y
-        rv = result == Label.RV_CAVITY
-        if rv.any():
-            result[rv & (value > np.quantile(value[rv], rng.uniform(0.5, 0.95)))] = 0
-    if rng.random() < 0.15:  # a gap in the wall
-        wall = result == Label.MYOCARDIUM
-        where = np.argwhere(wall)
-        if len(where):
-            y, x = where[int(rng.integers(len(where)))]
-            yy, xx = np.ogrid[0 : labels.shape[0], 0 : labels.shape[1]]
-            result[wall & ((yy - y) ** 2 + (xx - x) ** 2 < rng.uniform(4, 10) ** 2)] = 0
-    maps = ndimage.gaussian_filter(one_hot(result), (0, 0.8, 0.8))
-    return from_maps(maps)
 
 
 def _placed(labels: NDArray[np.uint8], rng: np.random.Generator, rigid: float, wobble_mm: float) -> NDArray[np.uint8]:
@@ -125,8 +92,8 @@ class SdnTask:
     def _sample(self, base: int, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
         fixed, moving = _cuts(base)
         turn = float(rng.uniform(0.3, 1.0))  # the CT's frame has errors too: both are moved
-        fixed = _outlined(_placed(fixed, rng, turn, 0.4), rng)
-        moving = _outlined(_placed(moving, rng, 1.0, 1.2), rng)
+        fixed = outlined(_placed(fixed, rng, turn, 0.4), rng)
+        moving = outlined(_placed(moving, rng, 1.0, 1.2), rng)
         return {"fixed": one_hot(fixed), "moving": one_hot(moving)}
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Metrics]:

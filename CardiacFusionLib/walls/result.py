@@ -22,12 +22,23 @@ class CtWalls:
 
 
 @dataclass(frozen=True)
+class Located:
+    """A landmark in LPS mm and the spread (1 SD, mm) of its place along the slices' normal and across it."""
+
+    place_lps: NDArray[np.float64]
+    along_sd_mm: float
+    across_sd_mm: float
+
+
+@dataclass(frozen=True)
 class CmrWalls:
     """``labels`` (slice, y, x) uint8 ``Label`` 0..3; ``landmarks``: per slice, name -> LPS mm, absent if unseen.
 
-    Names: ``lv_centre``, ``rv_insertion_anterior``, ``rv_insertion_inferior``.
+    Names: ``lv_centre``, ``rv_insertion_anterior``, ``rv_insertion_inferior``. ``ends``: ``apex``, ``base`` and
+    ``lv_cavity_tip`` as the outlines tell them, though no slice may reach them; empty where they were not asked for.
     """
 
     labels: NDArray[np.uint8]
     landmarks: tuple[Mapping[str, NDArray[np.float64]], ...]
     quality: Quality = field(default_factory=Quality)
+    ends: Mapping[str, Located] = field(default_factory=dict)

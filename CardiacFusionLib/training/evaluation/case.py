@@ -78,7 +78,7 @@ def evaluate_case(seed: int, stages: frozenset[str], spacing_mm: float, with_pee
     torch.set_num_threads(max(1, int(os.environ.get("CARDIACFUSION_THREADS", "1"))))
     case = CaseFigures(seed, "")
     if stages & WHOLE_STAGES:
-        case = _whole_way(seed, stages, spacing_mm)
+        case = _whole_way(seed, stages, spacing_mm, with_peers)
         stages = frozenset()
     drawn = draw_twin(seed)
     case = CaseFigures(seed, drawn.kind).together(case)
@@ -95,12 +95,7 @@ def _ct_side(
     ct, labels = drawn.ct((spacing_mm,) * 3)
     case = CaseFigures(drawn.seed, drawn.kind)
     if with_peers and "reorientation" in stages:
-        for name, peer in POSE_PEERS.items():
-            start = time.perf_counter()
-            pose = peer(ct)
-            seconds = time.perf_counter() - start
-            figures = ct_figures.pose_figures(pose, drawn.ct_pose)
-            case.peers[name] = {"reorientation": {**figures, "seconds": seconds}}
+        _pose_peers(case, ct, drawn)
     if not with_cmr:
         try:
             results = run(Examinations(ct), upto="segment")
@@ -127,6 +122,14 @@ def _ct_side(
     if "aif" in stages and cmr.rest is not None:
         _rest_aif(case, cmr)
     return case
+
+
+def _pose_peers(case: CaseFigures, ct: Volume, drawn: DrawnTwin) -> None:
+    for name, peer in POSE_PEERS.items():
+        start = time.perf_counter()
+        pose = peer(ct)
+        seconds = time.perf_counter() - start
+        case.peers[name] = {"reorientation": {**ct_figures.pose_figures(pose, drawn.ct_pose), "seconds": seconds}}
 
 
 def _cmr_side(drawn: DrawnTwin, stages: frozenset[str], cmr: TwinCmr | None = None) -> CaseFigures:
@@ -256,11 +259,13 @@ def beyond_the_stack(pairing: Pairing, pose: HeartPose, slices: tuple[SlicePose,
     return found
 
 
-def _whole_way(seed: int, stages: frozenset[str], spacing_mm: float) -> CaseFigures:
+def _whole_way(seed: int, stages: frozenset[str], spacing_mm: float, with_peers: bool) -> CaseFigures:
     """Stages that need the twin's flow or tree, and whatever else is asked for on the way."""
     twin = make_twin(seed, ct_spacing_mm=(spacing_mm,) * 3)
     truth, drawn = twin.truth, draw_twin(seed)
     case = CaseFigures(seed, truth.kind)
+    if with_peers and "reorientation" in stages:
+        _pose_peers(case, twin.ct, drawn)
     upto = "fuse" if "fusion" in stages else "register" if stages - {"coronaries"} - CT_STAGES else "coronaries"
     without = frozenset() if stages & {"coronaries", "fusion"} else frozenset({"coronaries"})
     try:
@@ -279,6 +284,6 @@ def _whole_way(seed: int, stages: frozenset[str], spacing_mm: float) -> CaseFigu
             case.figures[stage] = _clocked(measure(results, truth), stage, results)
     if upto != "coronaries":
         cmr = drawn.cmr(rest=False)
-        _pair_figures(case, results, drawn, cmr, stages, False)
+        _pair_figures(case, results, drawn, cmr, stages, with_peers)
         _cmr_figures(case, results, cmr, stages)
     return case
