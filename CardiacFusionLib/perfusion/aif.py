@@ -124,10 +124,12 @@ def _core(series: Series, walls: CmrWalls) -> NDArray[np.bool_]:
         curves = series.array[:, s][:, inner].astype(float)
         start = leading_frames_to_skip(curves.mean(axis=1))
         smooth = ndimage.uniform_filter1d(curves[start:], 3, axis=0, mode="nearest")
-        # the peak alone decides: taking the baseline into account would pick pixels whose baseline noise is low
-        rise = smooth.max(axis=0)
         when = np.argmax(smooth, axis=0)
-        together = np.abs(when - np.median(when)) <= 2
+        middle = int(np.median(when))
+        together = np.abs(when - middle) <= 2
+        # the frames about the peak alone decide: taking the baseline into account would pick pixels whose baseline
+        # noise is low, and the highest frame of each those whose noise is high just then
+        rise = curves[start:][max(middle - 2, 0) : middle + 3].mean(axis=0)
         bright = rise >= np.percentile(rise[together], 50) if together.any() else np.zeros_like(together)
         good = together & bright
         chosen = np.zeros_like(inner)

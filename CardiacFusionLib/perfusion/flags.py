@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CardiacFusionLib.perfusion.flow import SegmentFlow
+from CardiacFusionLib.perfusion.noise import mean_above_noise
 from CardiacFusionLib.perfusion.result import Aif
 from CardiacFusionLib.perfusion.study import first_pass_end
 from CardiacFusionLib.spatial.quality import Flag, Level
@@ -17,6 +18,8 @@ STAGE = "perfusion"
 GAP_FACTOR = 1.7  # an interval so many times the usual one is a missed beat
 POOR_FIT = 0.25  # root mean square misfit of a segment's mean curve as a share of its peak
 NO_RESPONSE_ML_MIN_G = 1.4  # above normal resting flow (about 1.1), below normal stress flow (2.2; PMC7706884)
+# noise levels: below, 5 % of error in the noise are 2 % in the input and more (Rice distribution)
+DARKEST_BLOOD = 2.0
 MIXED_SHARE = 0.3  # of a segment's pixels are muscle: fewer leave its flow to chance
 
 
@@ -41,6 +44,25 @@ def rhythm_flags(series: Series, aif: Aif) -> list[Flag]:
                 )
             )
     return flags
+
+
+def input_flags(aif: Aif, series: Series, noise: NDArray[np.float64]) -> list[Flag]:
+    """Blood so dark before contrast that its height over the noise, by which the input is divided, is a guess.
+
+    ``noise`` (slice,): SD of one sample. Nothing is said of an input that was not read from the frames.
+    """
+    if not aif.mask.any():
+        return []
+    s = int(np.argmax(aif.mask.sum(axis=(1, 2))))
+    before = series.array[: aif.foot + 1, s][:, aif.mask[s]].mean(dtype=float)
+    levels = float(mean_above_noise(before, float(noise[s]))) / max(float(noise[s]), 1e-12)
+    if levels >= DARKEST_BLOOD:
+        return []
+    reason = (
+        f"Before contrast the blood is only {levels:.1f} noise levels bright, and the height of the arterial input "
+        "hangs on it: all flow may be off by a tenth. Give a dual-sequence input where there is one."
+    )
+    return [Flag(STAGE, "input_near_noise", Level.DOUBTFUL, reason)]
 
 
 def fit_flags(flow: Mapping[int, SegmentFlow], labels: NDArray[np.int8]) -> list[Flag]:

@@ -11,19 +11,37 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+SPREAD_SCATTER = 0.175  # of one pixel's robust spread over 60 frames of pure noise, relative
+ADDED = 1.03  # what motion and contrast still add to the lower fifth (digital twins 1000-1007)
+LOWER_FIFTH = 0.842  # so many standard deviations below the mean lies a normal distribution's lower fifth
+
 
 def noise_sd(frames: NDArray[np.floating]) -> float:
     """Standard deviation of the noise of one slice's frames (t, y, x), before any interpolation.
 
     From second differences over time (contrast change is smoother than noise) in the brighter half of the pixels,
-    robustly over time (motion and the bolus are outliers) and over pixels (most of the body stands still).
+    robustly over time (the bolus is an outlier). Each pixel's value is corrected for what the magnitude takes from the
+    noise of dark pixels (Koay and Basser 2006). Motion only adds to it: the lower fifth of all pixels is taken, and
+    what that fifth is of the true value in frames of pure noise is made good.
     """
     flat = np.asarray(frames, dtype=np.float64).reshape(len(frames), -1)
     mean = flat.mean(axis=0)
     bright = flat[:, mean >= np.median(mean)]
-    bend = np.diff(bright, n=2, axis=0)
-    spread = 1.4826 * np.median(np.abs(bend), axis=0) / np.sqrt(6.0)
-    return float(np.percentile(spread, 35))
+    spread = 1.4826 * np.median(np.abs(np.diff(bright, n=2, axis=0)), axis=0) / np.sqrt(6.0)
+    _, level, sd = _rice()
+    high = np.median(bright, axis=0) / np.maximum(spread, 1e-12)
+    spread = spread / np.interp(high, level / sd, sd)
+    scatter = SPREAD_SCATTER * np.sqrt(60.0 / len(frames))
+    return float(np.percentile(spread, 20) / (1.0 - LOWER_FIFTH * scatter) / ADDED)
+
+
+def _rice() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Signals in units of the noise, and mean and standard deviation of their magnitude (Rice distribution)."""
+    signal = np.linspace(0.0, 12.0, 1201)
+    quarter = signal**2 / 4
+    bessel = (1 + 2 * quarter) * special.ive(0, quarter) + 2 * quarter * special.ive(1, quarter)
+    mean = np.sqrt(np.pi / 2) * bessel
+    return signal, mean, np.sqrt(2.0 + signal**2 - mean**2)
 
 
 def above_noise(signal: ArrayLike, sd: float) -> NDArray[np.float64]:
@@ -41,10 +59,7 @@ def mean_above_noise(mean_signal: ArrayLike, sd: float) -> NDArray[np.float64]:
     values = np.asarray(mean_signal, dtype=np.float64)
     if sd <= 0:
         return values
-    ratio = np.linspace(0.0, 12.0, 1201)
-    quarter = ratio**2 / 4
-    bessel = (1 + 2 * quarter) * special.ive(0, quarter) + 2 * quarter * special.ive(1, quarter)
-    mean = np.sqrt(np.pi / 2) * bessel
+    ratio, mean, _ = _rice()
     high = values / sd
     low = np.maximum(np.interp(high, mean, ratio), 0.1)
     return np.where(high < mean[-1], low * sd, above_noise(values, sd))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from CardiacFusionLib.perfusion.aif import aif_flags, find_aif
 from CardiacFusionLib.perfusion.concentration import CONCENTRATION_UNIT, RELATIVE_UNIT
-from CardiacFusionLib.perfusion.flags import fit_flags, relative_flag, response_flags, rhythm_flags
+from CardiacFusionLib.perfusion.flags import fit_flags, input_flags, relative_flag, response_flags, rhythm_flags
 from CardiacFusionLib.perfusion.flow import study_prior
 from CardiacFusionLib.perfusion.mixture import mixed_pixels
 from CardiacFusionLib.perfusion.noise import noise_sd
@@ -56,7 +56,7 @@ def quantify(
     tell(0.0, "arterial input")
     noise = noise_of(series, motion)
     found = find_aif(series, walls, noise=noise) if aif is None else aif
-    flags = [*aif_flags(found, series), *rhythm_flags(series, found)]
+    flags = [*aif_flags(found, series), *input_flags(found, series, noise), *rhythm_flags(series, found)]
     if motion is not None:
         flags += motion.quality.flags
     tell(0.15, "signal to concentration")

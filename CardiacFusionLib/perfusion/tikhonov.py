@@ -17,9 +17,9 @@ from CardiacFusionLib.perfusion.convolution import STEP_S, Convolution, check_cu
 from CardiacFusionLib.perfusion.fermi import MAX_DELAY_S, MYOCARDIAL_DENSITY_G_ML, flow_factor
 from CardiacFusionLib.perfusion.nonnegative import non_negative
 
-# weight of the penalty, in units where data and penalty have the same trace: twice or half as much moves the flow of
-# clean curves by 2 %; a tenth lets noise raise it (bench curves of 0.6-3.5 mL/min/g, contrast-to-noise 10 and 50)
-SMOOTHING = 30.0
+# weight of the penalty, in units where data and penalty have the same trace: twice as much lowers the flow of clean
+# curves by 1-2 %; a tenth lets noise raise it (bench curves of 0.6-3.5 mL/min/g, contrast-to-noise 10 and 50)
+SMOOTHING = 15.0
 FIRST_STEP_S, STEP_GROWTH, LAST_STEP_S = 1.0, 1.2, 6.0  # between the knots of the response
 Floats = NDArray[np.float64]
 

@@ -19,7 +19,9 @@ from CardiacFusionLib.perfusion.motion import correct_motion
 from CardiacFusionLib.perfusion.result import Motion
 from CardiacFusionLib.perfusion.stage import noise_of
 from CardiacFusionLib.spatial.series import Series
-from CardiacFusionLib.training.evaluation.perfusion_study import motion_figures, study_twin
+from CardiacFusionLib.training.evaluation.motion_figures import motion_figures
+from CardiacFusionLib.training.evaluation.perfusion_study import study_twin
+from CardiacFusionLib.twin.cmr.plan import THREE_LEVELS
 from CardiacFusionLib.twin.truth import Truth
 
 GRID_MM, ROUNDS, ITERATIONS = 40.0, 2, 30
@@ -104,7 +106,7 @@ def middle(series: Series, truth: Truth, frames: int) -> tuple[Series, Truth]:
 
 def figures(before: Series, after: Series, motion: Motion, truth: Truth) -> dict[str, float]:
     """The study's figures of motion, rounded."""
-    found = motion_figures(before, after, motion, truth, truth.cmr_labels)
+    found = motion_figures(before, after, motion, truth, truth.cmr_labels, levels=THREE_LEVELS[1:2])
     return {name: round(found[name], 3) for name in FIGURES}
 
 

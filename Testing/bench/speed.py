@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ import torch
 
 from CardiacFusionLib.models.loading import choose_device
 from CardiacFusionLib.perfusion.motion import correct_motion
+from CardiacFusionLib.pipeline.progress import peak_memory_mb
 from CardiacFusionLib.registration.pairing import pair_slices
 from CardiacFusionLib.registration.stage import deform, register
 from CardiacFusionLib.reorientation.stage import reorient
@@ -86,7 +86,7 @@ def measure(seed: int, spacing_mm: float, repeats: int) -> dict[str, Any]:
         "device": str(choose_device()[0]),
         "load": round(os.getloadavg()[0], 1),
         "stages": rows,
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_memory_mb": peak_memory_mb(),
         "bar_memory_mb": MEMORY_MB,
     }
 

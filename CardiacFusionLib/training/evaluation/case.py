@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 
 from CardiacFusionLib.perfusion.aif import find_aif
+from CardiacFusionLib.pipeline.progress import peak_memory_mb
 from CardiacFusionLib.pipeline.stages import Examinations, Results, run
 from CardiacFusionLib.registration.result import Pairing
 from CardiacFusionLib.spatial.errors import CardiacFusionError
@@ -151,8 +151,9 @@ def _cmr_side(drawn: DrawnTwin, stages: frozenset[str], cmr: TwinCmr | None = No
 def _clocked(figures: Figures, stage: str, results: Results) -> Figures:
     """The figures with the seconds of their stage and the process's peak memory so far."""
     taken = [results.seconds[name] for name in CLOCKS.get(stage, ()) if name in results.seconds]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {**figures, **({"seconds": float(sum(taken))} if taken else {}), "rss_mb": peak}
+    peak = peak_memory_mb()
+    seconds = {"seconds": float(sum(taken))} if taken else {}
+    return {**figures, **seconds, **({} if peak is None else {"rss_mb": peak})}
 
 
 def _ct_figures(case: CaseFigures, results: Results, drawn: DrawnTwin, labels: Volume, stages: frozenset[str]) -> None:

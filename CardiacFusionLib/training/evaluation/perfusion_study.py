@@ -3,7 +3,7 @@
 ``python -m CardiacFusionLib.training.evaluation.perfusion_study --cases 60 --seed 2000 --json FILE``
 
 Each heart is read twice: with its *true* walls (what the perfusion stage itself costs) and with the *network's* walls
-(what a user gets). Breathing (4-15 mm) and contrast-to-noise (5-20) are drawn from the seed. The truth lies at the
+(what a user gets). Breathing (6-15 mm) and contrast-to-noise (5-20) are drawn from the seed. The truth lies at the
 reference breathing position; it is moved to where motion correction has put the heart, which is nobody's error.
 Synthetic hearts, never a clinical figure.
 """
@@ -12,27 +12,27 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from CardiacFusionLib.perfusion.motion import correct_motion
-from CardiacFusionLib.perfusion.result import Motion, Perfusion
+from CardiacFusionLib.perfusion.result import Perfusion
 from CardiacFusionLib.perfusion.stage import quantify
+from CardiacFusionLib.pipeline.progress import peak_memory_mb
 from CardiacFusionLib.spatial.errors import CardiacFusionError
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.sections import slice_landmarks
 from CardiacFusionLib.spatial.series import Series
 from CardiacFusionLib.training.evaluation.metrics import ISCHAEMIC_SHARE, pool
+from CardiacFusionLib.training.evaluation.motion_figures import motion_figures, reference_offset, shifted
 from CardiacFusionLib.training.evaluation.overlap import dice
-from CardiacFusionLib.twin.case import make_twin
+from CardiacFusionLib.twin.case import draw_twin, make_twin
 from CardiacFusionLib.twin.cmr.plan import THREE_LEVELS, frame_times
 from CardiacFusionLib.twin.cmr.series import CmrOptions
 from CardiacFusionLib.twin.flow.kinetics import Bolus, blood_curves
@@ -40,7 +40,10 @@ from CardiacFusionLib.twin.truth import Truth, TwinCase
 from CardiacFusionLib.walls.cmr import segment_cmr
 from CardiacFusionLib.walls.result import CmrWalls
 
-BREATHING_MM = (4.0, 15.0)
+# caudal shift with the deepest breath: tidal excursions of 2.4-8.0 mm at rest (Shechter 2004) double under a
+# vasodilator (see ``twin.cmr.breathing``), and a breath of the twin has 80 % of the deepest on average: 6-20 mm, of
+# which the issue asks for those up to 15
+BREATHING_MM = (6.0, 15.0)
 CONTRAST_TO_NOISE = (5.0, 20.0)
 NO_CT_MM = (10.0, 10.0, 10.0)  # the CT of these twins is never looked at
 ARRIVED_SHARE = 0.03  # the true input has arrived at this share of its peak
@@ -79,6 +82,12 @@ def study_twin(seed: int) -> TwinCase:
     return make_twin(seed, NO_CT_MM, options=study_options(seed))
 
 
+def held_still(seed: int) -> Series:
+    """The stress series of the twin of ``seed`` as it would be if the heart did not breathe at all."""
+    options = replace(study_options(seed), breathing_mm=0.0)
+    return draw_twin(seed).cmr(rest=False, options=options).stress.series
+
+
 def study_case(seed: int, twin: TwinCase) -> StudyCase:
     """All figures of one heart."""
     options, truth = study_options(seed), twin.truth
@@ -88,8 +97,8 @@ def study_case(seed: int, twin: TwinCase) -> StudyCase:
     case.seconds["motion"] = (time.process_time() - start) / len(moved)
     stress, motion = moved["stress"]
     offset = reference_offset(motion, truth, twin.stress)
-    walls = _shifted(truth.cmr_labels, offset)
-    case.figures["motion"] = motion_figures(twin.stress, stress, motion, truth, walls)
+    walls = shifted(truth.cmr_labels, offset)
+    case.figures["motion"] = motion_figures(twin.stress, stress, motion, truth, walls, held_still(seed))
     found: dict[str, Perfusion] = {}
     try:
         start = time.process_time()
@@ -115,72 +124,8 @@ def study_case(seed: int, twin: TwinCase) -> StudyCase:
     return case
 
 
-def reference_offset(motion: Motion, truth: Truth, series: Series) -> Floats:
-    """Where motion correction has put the heart, relative to the truth's reference position: (slice, 2) pixels x, y."""
-    assert truth.motion_mm is not None
-    spacing = np.array([p.spacing_mm for p in series.poses])
-    return np.asarray(np.median(truth.motion_mm - motion.shift_mm, axis=0) / spacing)
-
-
-def _shifted(labels: NDArray[np.uint8], offset_px: Floats) -> NDArray[np.uint8]:
-    return np.stack(
-        [ndimage.shift(one, (y, x), order=0, mode="nearest") for one, (x, y) in zip(labels, offset_px, strict=True)]
-    )
-
-
 def _walls(labels: NDArray[np.uint8], series: Series) -> CmrWalls:
     return CmrWalls(labels, tuple(slice_landmarks(one, pose) for one, pose in zip(labels, series.poses, strict=True)))
-
-
-def motion_figures(
-    before: Series, after: Series, motion: Motion, truth: Truth, walls: NDArray[np.uint8]
-) -> dict[str, float]:
-    """Dice of the wall over time against its middle position, and total variation of the wall's curves.
-
-    The true wall of a frame is the reference wall under that frame's true shift; after correction it is read at
-    p + shift + displacement, as the frames are. Curves: mean signal of thirds of the wall's circumference.
-    """
-    assert truth.motion_mm is not None
-    figures: dict[str, list[float]] = {"dice_before": [], "dice_after": [], "variation_share": []}
-    for s, pose in enumerate(before.poses):
-        spacing = np.array(pose.spacing_mm)
-        wall = (truth.cmr_labels[s] == Label.MYOCARDIUM).astype(np.float32)
-        true = truth.motion_mm[:, s] / spacing
-        found = motion.shift_mm[:, s] / spacing
-        field_px = None
-        if motion.displacement_mm is not None:
-            field_px = motion.displacement_mm[:, s] / spacing[:, None, None]
-        middle = np.median(true, axis=0)
-        rest = np.median(true - found, axis=0)
-        stands, aims = _read(wall, -middle), _read(wall, -rest)
-        for t in range(len(true)):
-            figures["dice_before"].append(dice(_read(wall, -true[t]), stands))
-            bend = None if field_px is None else field_px[t]
-            figures["dice_after"].append(dice(_read(wall, found[t] - true[t], bend), aims))
-        y, x = np.nonzero(walls[s] == Label.MYOCARDIUM)
-        sector = ((np.arctan2(y - y.mean(), x - x.mean()) + np.pi) / (2 * np.pi) * 3).astype(int) % 3
-        for k in range(3):
-            here = (y[sector == k], x[sector == k])
-            curves = [one.array[:, s][:, here[0], here[1]].mean(axis=1) for one in (before, after)]
-            raw, corrected = (float(np.abs(np.diff(c)).sum()) for c in curves)
-            figures["variation_share"].append(corrected / max(raw, 1e-9))
-    true_all = truth.motion_mm - np.median(truth.motion_mm, axis=0)
-    left = truth.motion_mm - motion.shift_mm
-    left = left - np.median(left, axis=0)
-    return {
-        **{name: float(np.mean(values)) for name, values in figures.items()},
-        "shift_before_mm": float(np.sqrt((true_all**2).sum(-1).mean())),
-        "shift_after_mm": float(np.sqrt((left**2).sum(-1).mean())),
-    }
-
-
-def _read(mask: NDArray[np.float32], shift_px: Floats, bend: NDArray[np.floating] | None = None) -> NDArray[np.bool_]:
-    """The mask at p + shift (+ bend (2, y, x)), pixels x, y."""
-    y, x = np.meshgrid(*(np.arange(n, dtype=float) for n in mask.shape), indexing="ij")
-    where = [y + shift_px[1], x + shift_px[0]]
-    if bend is not None:
-        where = [where[0] + bend[1], where[1] + bend[0]]
-    return np.asarray(ndimage.map_coordinates(mask, where, order=1, mode="nearest") >= 0.5)
 
 
 def flow_figures(study: Perfusion, truth: Truth) -> tuple[dict[str, float], dict[str, list[float]]]:
@@ -244,7 +189,7 @@ def summarise(cases: Sequence[StudyCase]) -> dict[str, Any]:
         result[group] = summary
     names = {name for c in cases for name in c.seconds}
     result["cpu_seconds"] = {n: float(np.mean([c.seconds[n] for c in cases if n in c.seconds])) for n in sorted(names)}
-    result["rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    result["rss_mb"] = peak_memory_mb()
     return result
 
 
