@@ -15,13 +15,17 @@ ROOMS = ("spatial", "networks", "models", "twin", "reorientation", "walls", "cor
          "fusion", "pipeline/stages.py", "training/evaluation")  # fmt: skip
 
 
-def fingerprint(spacing_mm: float) -> str:
-    """What the figures of a case depend on: weights, the code of the stages and the CT's voxel size."""
+def fingerprint(spacing_mm: float, rooms: tuple[str, ...] = ROOMS, weights: tuple[str, ...] | None = None) -> str:
+    """What the figures of a case depend on: weights, the code of the stages and the CT's voxel size.
+
+    ``rooms`` (folders and files of the library) and ``weights`` (names; None: all) for a study that needs only these.
+    """
     digest = hashlib.sha256(f"{__version__} {spacing_mm}".encode())
     for name, entry in sorted(read_manifest().items()):
-        digest.update(f"{name} {entry.sha256}".encode())
+        if weights is None or name in weights:
+            digest.update(f"{name} {entry.sha256}".encode())
     library = Path(__file__).resolve().parents[2]
-    for room in ROOMS:
+    for room in rooms:
         place = library / room
         for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
             digest.update(path.read_bytes())
