@@ -61,7 +61,7 @@ STAGE_CASES ?= 200
 PEER_CASES ?= 40
 WHOLE_CASES ?= 40
 QUALITY_CASES ?= 200
-STUDY_CASES ?= 40
+STUDY_CASES ?= 60
 FIGURES = Testing/reference/evaluation
 evaluation: $(VENV)/.ready
 	$(BIN)/cardiacfusion --threads 1 evaluate reorientation,ct_walls,cmr_walls,aif,landmarks,registration --spacing 1.5 \
