@@ -33,6 +33,7 @@ from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.walls.cmr import segment_cmr
 from CardiacFusionLib.walls.ct import segment_ct
 from CardiacFusionLib.walls.result import CmrWalls, CtWalls
+from CardiacFusionLib.walls.stack_landmarks import levels_of_stack
 
 STAGES = ("reorient", "segment", "coronaries", "perfusion", "register", "fuse")
 
@@ -182,6 +183,11 @@ def _quantify(moving: _Moving, levels: NDArray[np.float64] | None, clock: StageC
         return quantify(series, moving.walls, motion=moving.motion, levels=levels, aif=aif)
 
 
+def _own_levels(moving: _Moving) -> NDArray[np.float64] | None:
+    """Levels of the slices where no CT tells them."""
+    return levels_of_stack(moving.walls, moving.series.poses)
+
+
 def _perfusion_alone(results: Results, clock: StageClock, without: frozenset[str] = frozenset()) -> Results:
     stress = results.examinations.stress
     if stress is None:
@@ -190,10 +196,11 @@ def _perfusion_alone(results: Results, clock: StageClock, without: frozenset[str
     results = replace(results, moving=moving.series, cmr_walls=moving.walls)
     if "perfusion" in without:
         return results
-    quantified = _quantify(moving, None, clock, results.examinations.choices)
+    quantified = _quantify(moving, _own_levels(moving), clock, results.examinations.choices)
     rest = None
     if results.examinations.rest is not None:
-        rest = _quantify(_move_and_outline(results.examinations.rest, clock), None, clock, results.examinations.choices)
+        resting = _move_and_outline(results.examinations.rest, clock)
+        rest = _quantify(resting, _own_levels(resting), clock, results.examinations.choices)
         quantified = with_rest(quantified, rest)
     return replace(results, stress=quantified, rest=rest)
 

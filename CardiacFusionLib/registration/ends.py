@@ -24,7 +24,8 @@ def ends_in_cmr(
 
     Two witnesses, weighted by their spread: the CT's landmarks brought over by the pairing, and what the outlines tell
     by themselves (``walls.ends``, where there are any). Along the axis the pairing's heights are continued (another
-    phase, another length); across it, the line of the LV centres (the slices are never quite square to the axis).
+    phase, another length). Slices are never quite square to the axis, so that what the pairing says across them grows
+    unsure with the distance.
     """
     cmr = pairing.cmr_pose
     own = np.array([float(cmr.to_heart(np.asarray(s.origin_mm))[2]) for s in slices])

@@ -25,7 +25,8 @@ from CardiacFusionLib.walls.cmr_input import CHANNELS, even_out, read_plane, wri
 from CardiacFusionLib.walls.cmr_stack import axis_line, near_axis, sight
 from CardiacFusionLib.walls.cmr_tidy import tidy
 from CardiacFusionLib.walls.phases_cmr import phase_images
-from CardiacFusionLib.walls.result import CmrWalls
+from CardiacFusionLib.walls.result import CmrWalls, Located
+from CardiacFusionLib.walls.stack_landmarks import locate_ends
 
 MODEL = "cmr_walls"
 STAGE = "CMR walls"
@@ -130,6 +131,10 @@ def _flags(
     return flags
 
 
+def _ends(labels: Sequence[NDArray[np.uint8]], poses: Sequence[SlicePose]) -> dict[str, Located]:
+    return locate_ends(np.stack(labels), tuple(poses))
+
+
 def segment_cmr(series: Series) -> CmrWalls:
     """Label every slice of a **motion-corrected** first-pass series and find its landmarks.
 
@@ -139,7 +144,8 @@ def segment_cmr(series: Series) -> CmrWalls:
     images = np.maximum(phase_images(series), 0.0)
     labels, certainty = _segment(list(images), series.poses)
     landmarks = tuple(slice_landmarks(one, pose) for one, pose in zip(labels, series.poses))
-    return CmrWalls(np.stack(labels), landmarks, Quality.of(_flags(labels, series.poses, certainty, landmarks)))
+    flags = _flags(labels, series.poses, certainty, landmarks)
+    return CmrWalls(np.stack(labels), landmarks, Quality.of(flags), _ends(labels, series.poses))
 
 
 def walls_from_labels(labels: NDArray[np.uint8], poses: Sequence[SlicePose]) -> CmrWalls:
@@ -151,7 +157,7 @@ def walls_from_labels(labels: NDArray[np.uint8], poses: Sequence[SlicePose]) -> 
         )
     landmarks = tuple(slice_landmarks(one, pose) for one, pose in zip(labels, poses))
     flags = _flags(list(labels), poses, [1.0] * len(poses), landmarks)
-    return CmrWalls(labels.astype(np.uint8), landmarks, Quality.of(flags))
+    return CmrWalls(labels.astype(np.uint8), landmarks, Quality.of(flags), _ends(list(labels), poses))
 
 
 def segment_stack(images: NDArray[np.float32], poses: Sequence[SlicePose]) -> CmrWalls:
@@ -161,7 +167,8 @@ def segment_stack(images: NDArray[np.float32], poses: Sequence[SlicePose]) -> Cm
     channels = [_as_phases(image) for image in images]
     labels, certainty = _segment(channels, poses)
     landmarks = tuple(slice_landmarks(one, pose) for one, pose in zip(labels, poses))
-    return CmrWalls(np.stack(labels), landmarks, Quality.of(_flags(labels, poses, certainty, landmarks)))
+    flags = _flags(labels, poses, certainty, landmarks)
+    return CmrWalls(np.stack(labels), landmarks, Quality.of(flags), _ends(labels, poses))
 
 
 def _as_phases(image: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -11,10 +11,9 @@ import pytest
 from CardiacFusionLib.registration.result import GRID_SHAPE, Pairing, Registration
 from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.spatial.pose import HeartPose
-from CardiacFusionLib.spatial.series import SlicePose
 from CardiacFusionLib.training.evaluation import report
 from CardiacFusionLib.training.evaluation.cache import Cache
-from CardiacFusionLib.training.evaluation.case import CaseFigures, beyond_the_stack
+from CardiacFusionLib.training.evaluation.case import CaseFigures
 from CardiacFusionLib.training.evaluation.cmr_figures import in_image_figures, predict_the_mean
 from CardiacFusionLib.training.evaluation.corruption import CORRUPTIONS, head, noise
 from CardiacFusionLib.training.evaluation.overlap import dice, hausdorff95_mm
@@ -86,18 +85,6 @@ def test_landmarks_are_compared_in_their_own_slice() -> None:
     figures = in_image_figures([{INSERTIONS[0]: np.array([3.0, 4.0, 0.0])}, {}], true)
     assert figures["in_image_mm"] == pytest.approx(5.0)
     assert figures["seen_share"] == pytest.approx(1 / 3)
-
-
-def test_apex_and_base_beyond_the_slices_come_from_the_ct_through_the_pairing() -> None:
-    marks = {"apex": [0, 0, -45], "base": [0, 0, 45], "rv_insertion_anterior": [-30, -20, 0]}
-    ct_pose = HeartPose.from_landmarks({n: np.array(p, float) for n, p in marks.items()} | {
-        "rv_insertion_inferior": np.array([-30.0, 20.0, 0.0])
-    })  # fmt: skip
-    slices = tuple(SlicePose((0.0, 0.0, z), np.eye(3), (1.0, 1.0), 8.0) for z in (18.0, 0.0, -18.0))
-    shorter = Pairing(HeartPose(np.eye(4)), np.array([20.0, 0.0, -20.0]))  # CMR shorter by a tenth
-    found = beyond_the_stack(shorter, ct_pose, slices)
-    np.testing.assert_allclose(found["apex"], [0, 0, -40.5], atol=1e-9)
-    np.testing.assert_allclose(found["base"], [0, 0, 40.5], atol=1e-9)
 
 
 def test_predict_the_mean_never_sees_the_heart_it_predicts() -> None:

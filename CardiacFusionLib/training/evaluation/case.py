@@ -14,10 +14,10 @@ import torch
 from CardiacFusionLib.perfusion.aif import find_aif
 from CardiacFusionLib.pipeline.progress import peak_memory_mb
 from CardiacFusionLib.pipeline.stages import Examinations, Results, run
-from CardiacFusionLib.registration.result import Pairing
+from CardiacFusionLib.registration.ends import ends_in_cmr
 from CardiacFusionLib.spatial.errors import CardiacFusionError
 from CardiacFusionLib.spatial.pose import HeartPose
-from CardiacFusionLib.spatial.series import Series, SlicePose
+from CardiacFusionLib.spatial.series import Series
 from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.training.evaluation import cmr_figures, ct_figures, metrics
 from CardiacFusionLib.training.evaluation.peers import POSE_PEERS
@@ -217,7 +217,10 @@ def _pair_figures(
     if "landmarks" in stages:
         true = visible_marks(cmr.labels, slices, cmr.heart, cmr.pose)
         figures = cmr_figures.in_image_figures(walls.landmarks, true)
-        figures |= cmr_figures.out_of_image_figures(beyond_the_stack(match.pairing, pose, slices), cmr.pose)
+        ends = ends_in_cmr(match.pairing, pose, walls, slices)
+        figures |= cmr_figures.out_of_image_figures({n: one.place_lps for n, one in ends.items()}, cmr.pose)
+        alone = {n: one.place_lps for n, one in walls.ends.items() if n in ends}
+        figures |= {f"cmr_alone_{n}": v for n, v in cmr_figures.out_of_image_figures(alone, cmr.pose).items()}
         case.figures["landmarks"] = figures
         case.samples["marks"] = cmr_figures.marks_in_image_frame(true, cmr.pose, results.moving)
     if "registration" in stages:
@@ -245,19 +248,6 @@ def _pair_figures(
 def _flat(marks: Marks, pose: HeartPose) -> Marks:
     """Landmarks in LPS as heart-frame x and y."""
     return {name: pose.to_heart(point)[:2] for name, point in marks.items()}
-
-
-def beyond_the_stack(pairing: Pairing, pose: HeartPose, slices: tuple[SlicePose, ...]) -> Marks:
-    """Apex and base in CMR LPS, where a stack of three slices does not reach: those of the CT, brought over by the
-    pairing. Along the axis the heights it found for the slices are continued (another phase, another length)."""
-    own = np.array([float(pairing.cmr_pose.to_heart(np.asarray(s.origin_mm))[2]) for s in slices])
-    slope, offset = np.polyfit(pairing.z_mm, own, 1) if len(own) > 1 else (1.0, float((own - pairing.z_mm)[0]))
-    found = {}
-    for name in ("apex", "base"):
-        if name in pose.landmarks:
-            x, y, z = pose.to_heart(pose.landmarks[name])
-            found[name] = pairing.cmr_pose.to_lps(np.array([x, y, slope * z + offset]))
-    return found
 
 
 def _whole_way(seed: int, stages: frozenset[str], spacing_mm: float, with_peers: bool) -> CaseFigures:

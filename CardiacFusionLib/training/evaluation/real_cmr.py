@@ -89,8 +89,10 @@ def inside(points_lps: NDArray[np.float64], pose: SlicePose, shape: tuple[int, i
 
 
 def cine(folder: Path) -> dict[str, Any]:
-    """Cavity Dice and distance of the RV insertions, slice by slice at end-diastole and end-systole."""
+    """Cavity Dice and distance of the RV insertions, slice by slice at end-diastole and end-systole, and how far apex
+    and mitral centre, told from the short axis alone, lie from the points given in the long-axis views."""
     slices: list[dict[str, Any]] = []
+    ends: dict[str, dict[str, float]] = {}
     for phase in ("ed", "es"):
         images, poses = read_cine(folder, phase)
         points = read_points(folder / f"contours_{phase}.csv")
@@ -101,7 +103,8 @@ def cine(folder: Path) -> dict[str, Any]:
             row: dict[str, Any] = {"phase": phase, "slice": k}
             row["cavity_dice"] = dice(walls.labels[k] == Label.LV_CAVITY, truth)
             slices.append(row | _insertions(walls, k, points.get("RV_INSERT", {}).get(view)))
-    result: dict[str, Any] = {"slices": slices}
+        ends[phase] = _ends(walls, points)
+    result: dict[str, Any] = {"slices": slices, "ends": ends}
     result["cavity_dice"] = float(np.mean([s["cavity_dice"] for s in slices]))
     result["cavity_dice_worst"] = float(np.min([s["cavity_dice"] for s in slices]))
     for name in INSERTIONS:
@@ -113,6 +116,19 @@ def cine(folder: Path) -> dict[str, Any]:
             "of": len(slices),
         }
     return result
+
+
+def _ends(walls: CmrWalls, points: dict[str, dict[str, NDArray[np.float64]]]) -> dict[str, float]:
+    """Distance in mm of apex and mitral centre (mean of the leaflets' ends in all views) from the given ones."""
+    given = {
+        "apex": np.concatenate(list(points["APEX_POINT"].values())).mean(axis=0),
+        "base": np.mean([view.mean(axis=0) for view in points["MITRAL_VALVE"].values()], axis=0),
+    }
+    return {
+        name: float(np.linalg.norm(walls.ends[name].place_lps - place))
+        for name, place in given.items()
+        if name in walls.ends
+    }
 
 
 def _insertions(walls: CmrWalls, k: int, given: NDArray[np.float64] | None) -> dict[str, float]:
