@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from CardiacFusionLib.io.dicom_maps import source_headers, write_maps
+from CardiacFusionLib.io.dicom_maps import write_maps
+from CardiacFusionLib.io.dicom_source import source_headers
 from CardiacFusionLib.pipeline.stages import Results
 
 

@@ -148,7 +148,8 @@ def export_dicom(case: CaseInScene, target: Path) -> Path:
     the packages for it are missing; whole or not at all.
     """
     try:
-        from CardiacFusionLib.io.dicom_maps import source_headers, write_maps
+        from CardiacFusionLib.io.dicom_maps import write_maps
+        from CardiacFusionLib.io.dicom_source import source_headers
     except ImportError as error:
         raise StageError("export", f"DICOM export needs a package that is missing ({error.name}).") from error
     session = session_of(case)

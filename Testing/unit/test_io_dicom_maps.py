@@ -9,7 +9,11 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from CardiacFusionLib.io.dicom_maps import source_headers, write_map_images, write_maps, write_parametric_map
+from CardiacFusionLib.io.dicom_map_images import write_map_images
+from CardiacFusionLib.io.dicom_maps import write_maps
+from CardiacFusionLib.io.dicom_parametric import write_parametric_map
+from CardiacFusionLib.io.dicom_quantity import Quantity
+from CardiacFusionLib.io.dicom_source import Origin, source_headers
 from CardiacFusionLib.io.dicom_write import write_dicom_perfusion
 from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.spatial.series import Sequence, Series, SlicePose
@@ -105,18 +109,18 @@ def test_maps_reference_every_source_image_and_stay_in_their_study(source: Path,
 
 
 def test_the_same_map_twice_gives_the_same_bytes(source: Path, tmp_path: Path) -> None:
-    headers = source_headers(source, POSES)
+    origin = Origin(source_headers(source, POSES), POSES)
     for name in ("a", "b"):
-        write_parametric_map(flow(), POSES, headers, tmp_path / name, name="mbf", unit="mL/min/g")
-        write_map_images(flow(), POSES, headers, tmp_path / f"{name}_images", name="mbf", unit="mL/min/g")
+        write_parametric_map(Quantity.of(flow(), "mbf", "mL/min/g"), origin, tmp_path / name)
+        write_map_images(Quantity.of(flow(), "mbf", "mL/min/g"), origin, tmp_path / f"{name}_images")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     images = [sorted((tmp_path / f"{n}_images").iterdir()) for n in ("a", "b")]
     assert all(x.read_bytes() == y.read_bytes() for x, y in zip(*images))
 
 
 def test_a_relative_map_is_coded_as_relative(source: Path, tmp_path: Path) -> None:
-    headers = source_headers(source, POSES)
-    write_parametric_map(flow(), POSES, headers, tmp_path / "r.dcm", name="mbf", unit="relative")
+    origin = Origin(source_headers(source, POSES), POSES)
+    write_parametric_map(Quantity.of(flow(), "mbf", "relative"), origin, tmp_path / "r.dcm")
     groups = pydicom.dcmread(tmp_path / "r.dcm").SharedFunctionalGroupsSequence[0]
     mapping = groups.RealWorldValueMappingSequence[0]
     assert mapping.MeasurementUnitsCodeSequence[0].CodeValue == "1" and "relative" in mapping.LUTExplanation
