@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.optimize import linear_sum_assignment
 from scipy.spatial.transform import Rotation
 
 from CardiacFusionLib.models.cubes import AIR_HU, coarse_image, normalised_hu, probabilities, sliding_probabilities
@@ -62,6 +63,24 @@ def lps_grid(ct: Volume, spacing_mm: float) -> Volume:
     return Volume(np.zeros(tuple(size[::-1]), np.uint8), (spacing_mm,) * 3, tuple(low), np.eye(3))
 
 
+def own_grid(ct: Volume, spacing_mm: float) -> Volume:
+    """An empty grid that covers the whole CT along the CT's own axes, each taken for the patient axis it is nearest to.
+
+    However the axes are ordered and whichever way they run in memory, the grid is the same; and a CT that is turned
+    together with its patient (a transform in the scene) is read at the very same points of the body.
+    """
+    direction = np.asarray(ct.direction)
+    rows, columns = linear_sum_assignment(-np.abs(direction))
+    axes = np.stack([direction[:, c] * np.sign(direction[r, c]) for r, c in zip(rows, columns)], axis=1)
+    nx, ny, nz = ct.size
+    corners = np.array([[x, y, z] for x in (0, nx - 1) for y in (0, ny - 1) for z in (0, nz - 1)], dtype=float)
+    points = (corners @ ct.index_to_lps[:3, :3].T + ct.index_to_lps[:3, 3]) @ axes
+    low, high = points.min(axis=0), points.max(axis=0)
+    # rounding must not add a voxel to a turned grid
+    size = np.ceil((high - low) / spacing_mm - 1e-6).astype(int) + MARGIN_VOXELS
+    return Volume(np.zeros(tuple(size[::-1]), np.uint8), (spacing_mm,) * 3, tuple(axes @ low), axes)
+
+
 def label_heart(ct: Volume, progress: Callable[[float, str], None] | None = None) -> CoarseHeart:
     """Chamber probabilities about the heart (4 mm) and labels (2 mm), on grids turned so that the heart lies in them as
     hearts usually lie in the patient: a patient on the side looks the same to what follows.
@@ -70,7 +89,7 @@ def label_heart(ct: Volume, progress: Callable[[float, str], None] | None = None
     """
     network, entry = load("ct_chambers"), entry_of("ct_chambers")
     cube, spacing = int(entry.input["cube"]), float(entry.input["spacing_mm"])
-    image = coarse_image(ct, lps_grid(ct, spacing))
+    image = coarse_image(ct, own_grid(ct, spacing))
     if progress:
         progress(0.2, "looking for the heart")
     outside = float(normalised_hu(np.array([AIR_HU]))[0])

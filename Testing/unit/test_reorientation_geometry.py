@@ -8,7 +8,7 @@ from chamber_phantom import ct_of, pose, volume
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from CardiacFusionLib.reorientation.chambers import fine_labels, keep_largest, lps_grid
+from CardiacFusionLib.reorientation.chambers import fine_labels, keep_largest, lps_grid, own_grid
 from CardiacFusionLib.reorientation.checks import agree, check_cut, check_heart, contrast_hu, covered_share
 from CardiacFusionLib.reorientation.refine import SEEN_LABELS, corrected, pose_cube, with_fitted_landmarks
 from CardiacFusionLib.spatial.errors import StageError
@@ -155,6 +155,28 @@ def test_the_lps_grid_covers_the_ct_however_its_axes_run(a: float, b: float, c: 
     index = index @ grid.lps_to_index[:3, :3].T + grid.lps_to_index[:3, 3]
     assert (index >= -1e-9).all()
     assert (index <= np.array(grid.size) - 1 + 1e-9).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(angle, angle, angle)
+def test_a_ct_that_turns_with_its_patient_is_read_at_the_same_points_of_the_body(a: float, b: float, c: float) -> None:
+    """Its own grid turns along, up to the names of the axes; however they run in memory, it covers the whole CT."""
+    direction = pose((a, b, c)).lps_to_heart[:3, :3].T
+    ct = Volume(np.zeros((9, 12, 15), np.float32), (3.0, 2.0, 4.0), (5.0, -7.0, 100.0), direction)
+    backwards = direction * np.array([-1.0, 1.0, -1.0])
+    far = tuple(ct.index_to_lps @ [14, 0, 8, 1])[:3]
+    turned_round = Volume(ct.array, ct.spacing_mm, far, backwards)
+    grid, same = own_grid(ct, 4.0), own_grid(turned_round, 4.0)
+    assert grid.size == same.size
+    np.testing.assert_allclose(grid.index_to_lps, same.index_to_lps, atol=1e-9)
+    corners = np.array([[x, y, z] for x in (0, 14) for y in (0, 11) for z in (0, 8)], float)
+    index = (ct.index_to_lps[:3, :3] @ corners.T).T + ct.index_to_lps[:3, 3]
+    index = index @ grid.lps_to_index[:3, :3].T + grid.lps_to_index[:3, 3]
+    assert (index >= -1e-5).all() and (index <= np.array(grid.size) - 1 + 1e-5).all()
+    still = own_grid(Volume(ct.array, ct.spacing_mm, (0.0, 0.0, 0.0), np.eye(3)), 4.0)
+    assert sorted(grid.size) == sorted(still.size)
+    # every axis of the grid is one of the image's own, and points the way of the patient axis it stands for
+    np.testing.assert_allclose(np.sort(np.abs(grid.direction.T @ direction).max(axis=0)), 1.0, atol=1e-9)
 
 
 def test_finer_labels_lie_where_the_coarse_ones_lay() -> None:
