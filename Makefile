@@ -62,6 +62,7 @@ PEER_CASES ?= 40
 WHOLE_CASES ?= 40
 QUALITY_CASES ?= 200
 STUDY_CASES ?= 60
+ROBUST_CASES ?= 6
 FIGURES = Testing/reference/evaluation
 evaluation: $(VENV)/.ready
 	$(BIN)/cardiacfusion --threads 1 evaluate reorientation,ct_walls,cmr_walls,aif,landmarks,registration --spacing 1.5 \
@@ -74,6 +75,8 @@ evaluation: $(VENV)/.ready
 	  --cache build/evaluation/perfusion_study --json $(FIGURES)/perfusion_study.json
 	$(BIN)/cardiacfusion --threads 1 evaluate coronaries_fine --cases $(STUDY_CASES) --seed 2000 \
 	  --cache build/evaluation/coronaries_fine --json $(FIGURES)/coronaries_fine.json
+	$(BIN)/cardiacfusion --threads 1 evaluate coronaries_robust --cases $(ROBUST_CASES) --seed 2000 \
+	  --cache build/evaluation/coronaries_robust --json $(FIGURES)/coronaries_robust.json
 	$(BIN)/cardiacfusion evaluate real --json $(FIGURES)/real.json
 	$(BIN)/python Testing/bench/speed.py --threads 1 --json $(FIGURES)/speed.json
 	$(BIN)/cardiacfusion evaluate report --json $(FIGURES) --out Docs/accuracy.md

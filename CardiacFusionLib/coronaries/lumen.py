@@ -23,7 +23,14 @@ REACH_RIGHT_MM = 32.0  # on the right atrium's side
 REACH_ROOT_MM = 20.0
 ABOVE_BASE_MM = 20.0
 DEPTH_MYOCARDIUM_MM = 3.0  # into the wall: bridging and an outline that is off by one or two coarse voxels
-DEPTH_CAVITY_MM = 1.5  # into thin-walled chambers: their outline in the labels is the blood's edge
+DEPTH_CAVITY_MM = 2.5  # into thin-walled chambers, whose outline may be off by a voxel or two
+# an outline of the aorta often takes the first millimetres of a coronary artery along; what is thinner than twice this
+# is no aorta (sinus radius 15-17 mm) and wider than any artery (LM radius up to 2.9 mm, Dodge 1992)
+STUB_MM = 5.0
+# what holds a ball of this radius and shines like blood is a chamber, whatever the outlines say; its rim stays open
+CHAMBER_BALL_MM = 3.6
+CHAMBER_RIM_MM = 1.0
+MUSCLE_HU = 110.0  # enhanced myocardium
 SURROUNDINGS_HU = -60.0  # epicardial fat with the partial volume of the wall
 MIN_CONTRAST_HU = 150.0  # SCCT 2022: diagnostic coronary CT wants >= 250; below this no lumen stands out
 
@@ -161,8 +168,26 @@ def search_mask(
     return np.asarray(full[: chambers.shape[0], : chambers.shape[1], : chambers.shape[2]], dtype=bool)
 
 
+def without_stubs(labels: Volume) -> Volume:
+    """The labels without thin outgrowths of the aorta (opened by a ball of ``STUB_MM``): arteries begin at its wall."""
+    aorta = labels.array == Label.AORTA
+    if not aorta.any():
+        return labels
+    found = [np.flatnonzero(aorta.any(axis=tuple(k for k in range(3) if k != axis))) for axis in range(3)]
+    margin = [int(np.ceil(STUB_MM / s)) + 2 for s in labels.spacing_mm[::-1]]
+    box = tuple(slice(max(0, int(f[0]) - m), int(f[-1]) + m + 1) for f, m in zip(found, margin))
+    sampling = labels.spacing_mm[::-1]
+    core = distance_mm(aorta[box], sampling) <= -STUB_MM
+    if not core.any():
+        return labels
+    kept = labels.array.copy()
+    kept[box][aorta[box] & (distance_mm(core, sampling) > STUB_MM + 0.5 * min(sampling))] = Label.BACKGROUND
+    return labels.with_array(kept)
+
+
 def search_region(ct: Volume, labels: Volume, pose: HeartPose) -> SearchRegion | None:
     """Crop, labels, mask and blood brightness; None where the labelled heart does not lie in the CT."""
+    labels = without_stubs(labels)
     box = crop_box(ct, labels)
     if box is None:
         return None
@@ -170,7 +195,34 @@ def search_region(ct: Volume, labels: Volume, pose: HeartPose) -> SearchRegion |
     on_grid = labels_on(part, labels)
     spacing = part.spacing_mm[::-1]
     mask = search_mask(on_grid, spacing, heights_above_base(part, pose))
-    return SearchRegion(part, on_grid, mask, blood_of_root(part, on_grid), _outside_share(ct, labels))
+    blood = blood_of_root(part, on_grid)
+    if np.isfinite(blood.hu):
+        _close_chambers(mask, part, on_grid, blood)
+    return SearchRegion(part, on_grid, mask, blood, _outside_share(ct, labels))
+
+
+def _close_chambers(mask: NDArray[np.bool_], ct: Volume, labels: NDArray[np.uint8], blood: Blood) -> None:
+    """Take out of ``mask`` (in place) what is too wide and too bright for an artery; the aorta stays, ways begin there.
+
+    Brightness is averaged over blocks of about 1.2 mm.
+    """
+    step = [max(1, round(1.2 / s)) for s in ct.spacing_mm[::-1]]
+    sampling = [s * k for s, k in zip(ct.spacing_mm[::-1], step)]
+    size = [n // k for n, k in zip(mask.shape, step)]
+    blocks = np.asarray(ct.array)[: size[0] * step[0], : size[1] * step[1], : size[2] * step[2]]
+    total: NDArray[np.int32] = np.zeros(size, np.int32)
+    for z in range(step[0]):
+        for y in range(step[1]):
+            for x in range(step[2]):
+                total += blocks[z :: step[0], y :: step[1], x :: step[2]].astype(np.int32)
+    bright = total > 0.5 * (blood.hu + MUSCLE_HU) * float(np.prod(step))
+    core = distance_mm(bright, sampling) <= -CHAMBER_BALL_MM
+    core &= labels[:: step[0], :: step[1], :: step[2]][: size[0], : size[1], : size[2]] != Label.AORTA
+    if not core.any():
+        return
+    closed = distance_mm(core, sampling) <= CHAMBER_BALL_MM - CHAMBER_RIM_MM
+    full = np.repeat(np.repeat(np.repeat(closed, step[0], 0), step[1], 1), step[2], 2)
+    mask[: full.shape[0], : full.shape[1], : full.shape[2]] &= ~full
 
 
 def _outside_share(ct: Volume, labels: Volume) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CardiacFusionLib.coronaries.centreline import STEP_MM, centred
+from CardiacFusionLib.coronaries.centring import recentred
 from CardiacFusionLib.coronaries.naming import SIDE, NamedPath
 from CardiacFusionLib.coronaries.paths import PathTree
 from CardiacFusionLib.coronaries.pruning import Picture
@@ -24,6 +25,9 @@ from CardiacFusionLib.spatial.tree import Branch, Stenosis
 GAP_SHARE_DOUBT = 0.2
 RING_SHARE, RING_MM, RING_REACH_MM = 0.7, 7.0, 2.8  # directions, length and reach of a ring; stents begin at 8 mm
 NARROWED, NARROWED_OVER = 0.9, 0.15  # share of the reference: below it plaque begins to count, fully 0.15 lower
+# A narrowed artery's outer wall lies somewhere between its lumen and where the healthy taper has it (it remodels both
+# ways: Glagov, N Engl J Med 1987, 316:1371). Read with either, the lumen is too wide or too narrow; the mean is taken.
+REMODELLING = 0.5
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,7 @@ class Measured:
 def measure(ways: PathTree, named: list[NamedPath], picture: Picture) -> Measured:
     """Centre, measure and judge every named way; parents come before children in ``named``.
 
-    The lumen is fitted twice: first with the wall lying on it, then with the wall where the healthy taper has it, so
-    that plaque is not taken for blurred fat.
+    A narrowed lumen is fitted twice: with the wall lying on it, and with the wall where the healthy taper has it.
     """
     ct, blood = picture.ct, picture.blood
     drawn: dict[str, Branch] = {}
@@ -51,7 +54,9 @@ def measure(ways: PathTree, named: list[NamedPath], picture: Picture) -> Measure
         if parent is not None:
             points = _attached(points, parent)
         drawn[path.name] = Branch(path.name, points, np.ones(len(points)), path.parent)
-    cuts = {name: cross_sections(b.points_mm, ct, blood.hu) for name, b in drawn.items()}
+    cuts = {}
+    for name, branch in drawn.items():
+        drawn[name], cuts[name] = _centred_by_picture(branch, picture)
     branches: list[Branch] = []
     stenoses: list[Stenosis] = []
     for name, branch in drawn.items():
@@ -59,16 +64,26 @@ def measure(ways: PathTree, named: list[NamedPath], picture: Picture) -> Measure
         reference = healthy(branch.arc_mm, 2.0 * first.radius_mm)
         within = measured(cuts[name], blood.hu, picture.blur_mm, reference / 2.0)
         # only a narrowed lumen has its wall away from it
-        narrowed = np.clip((NARROWED - 2.0 * first.radius_mm / reference) / NARROWED_OVER, 0.0, 1.0)
+        narrowed = REMODELLING * np.clip((NARROWED - 2.0 * first.radius_mm / reference) / NARROWED_OVER, 0.0, 1.0)
         radius = (1.0 - narrowed) * first.radius_mm + narrowed * within.radius_mm
         profile = replace(first, radius_mm=radius)
         branch = Branch(name, branch.points_mm, radius, branch.parent, healthy(branch.arc_mm, 2.0 * radius))
         branches.append(branch)
         if not name.startswith(SIDE):
-            stenoses += find_stenoses(branch, profile)
+            stenoses += find_stenoses(branch, profile, blood.sd_hu / blood.contrast_hu)
     bridged = tuple(p.name for p in named if ways.gap[p.nodes].mean() > GAP_SHARE_DOUBT)
     ringed = tuple(name for name, cut in cuts.items() if _is_ringed(cut, blood.hu))
     return Measured(tuple(branches), tuple(stenoses), bridged, ringed)
+
+
+def _centred_by_picture(branch: Branch, picture: Picture) -> tuple[Branch, CrossSections]:
+    """The branch on the middle of its lumen, and its cross-sections."""
+    ct, blood = picture.ct, picture.blood
+    cut = cross_sections(branch.points_mm, ct, blood.hu)
+    radius = measured(cut, blood.hu, picture.blur_mm).radius_mm
+    outer = healthy(branch.arc_mm, 2.0 * radius) / 2.0
+    points, cut = recentred(branch.points_mm, cut, radius, outer, ct, blood.hu, picture.blur_mm)
+    return replace(branch, points_mm=points), cut
 
 
 def _is_ringed(cut: CrossSections, blood_hu: float) -> bool:

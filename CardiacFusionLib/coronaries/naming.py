@@ -217,21 +217,7 @@ def _right(work: _Naming) -> list[NamedPath]:
 
 def _inferior(work: _Naming, named: list[NamedPath]) -> list[NamedPath]:
     """PDA and PLB from the ends of RCA and LCx; the trunk ends where the farthest way in the groove leaves it."""
-    found: dict[str, tuple[float, str, int]] = {}
-    for trunk in (p for p in named if p.name in ("RCA", "LCx")):
-        # ways that run through the middle of the trunk hang on it
-        marker = int(trunk.nodes[len(trunk.nodes) // 3])
-        leaves = [leaf for leaf, way in work.ways.items() if marker in way]
-        for name in ("PDA", "PLB"):
-            for leaf in leaves:
-                tail = work.ways[leaf][_leaves_groove(work, work.ways[leaf]) :]
-                hit = work.inside(name, tail)
-                score = hit - 0.7 * (work.length(tail) - hit)
-                if hit >= MIN_CORRIDOR_MM[name] and score > found.get(name, (0.0, "", 0))[0]:
-                    found[name] = (score, trunk.name, leaf)
-    if "PDA" in found and "PLB" in found and found["PDA"][2] == found["PLB"][2]:
-        # one way cannot be both: it is what it follows longer
-        del found[min(("PDA", "PLB"), key=lambda name: found[name][0])]
+    found = _posterior_pair(work, [p for p in named if p.name in ("RCA", "LCx")])
     result = []
     for trunk in named:
         hanging = {name: leaf for name, (_, owner, leaf) in found.items() if owner == trunk.name}
@@ -250,6 +236,31 @@ def _inferior(work: _Naming, named: list[NamedPath]) -> list[NamedPath]:
             fork = int(np.flatnonzero(np.isin(way, nodes))[-1])
             result.append(NamedPath(name, trunk.name, way[fork:]))
     return result
+
+
+def _posterior_pair(work: _Naming, trunks: list[NamedPath]) -> dict[str, tuple[float, str, int]]:
+    """PDA and PLB -> (score, trunk, leaf): the two different ends that fit best together, the PDA nearer the septum."""
+    scored: dict[str, list[tuple[float, str, int]]] = {"PDA": [], "PLB": []}
+    side: dict[int, float] = {}
+    for trunk in trunks:
+        # ways that run through the middle of the trunk hang on it
+        marker = int(trunk.nodes[len(trunk.nodes) // 3])
+        for leaf, way in work.ways.items():
+            if marker not in way:
+                continue
+            tail = way[_leaves_groove(work, way) :]
+            side[leaf] = float(np.median(work.place.from_inferior_deg[tail]))
+            for name, fits in scored.items():
+                hit = work.inside(name, tail)
+                score = hit - 0.7 * (work.length(tail) - hit)
+                if hit >= MIN_CORRIDOR_MM[name] and score > 0:
+                    fits.append((score, trunk.name, leaf))
+    choices: list[dict[str, tuple[float, str, int]]] = [{}]
+    choices += [{name: fit} for name, fits in scored.items() for fit in fits]
+    choices += [
+        {"PDA": a, "PLB": b} for a in scored["PDA"] for b in scored["PLB"] if a[2] != b[2] and side[a[2]] < side[b[2]]
+    ]
+    return max(choices, key=lambda choice: sum(fit[0] for fit in choice.values()))
 
 
 def _leaves_groove(work: _Naming, way: Nodes) -> int:

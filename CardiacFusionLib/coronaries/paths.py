@@ -21,7 +21,7 @@ from CardiacFusionLib.spatial.pose import apply
 from CardiacFusionLib.spatial.volume import Volume
 
 SEARCH_SPACING_MM = 0.8  # topology is searched on a grid of about this spacing; centrelines are refined afterwards
-TUBE_RANGE = (0.035, 0.12)  # vesselness (share of contrast) that makes a voxel tubular; a wide tube gives 0.2-0.3
+TUBE_RANGE = (0.028, 0.12)  # vesselness (share of contrast) that makes a voxel tubular; a wide tube gives 0.2-0.3
 RIDGE = 0.22  # vesselness on the axis of a wide tube
 LANE_MM = 2.0  # ways closer than this run in one lumen
 FAINT_SHARE = 0.5  # below this share of it a voxel counts as gap

@@ -14,23 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from CardiacFusionLib.coronaries.centreline import STEP_MM, centred
+from CardiacFusionLib.coronaries.centreline import STEP_MM, centred, read
+from CardiacFusionLib.coronaries.likeness import features, score
 from CardiacFusionLib.coronaries.lumen import SURROUNDINGS_HU, Blood
 from CardiacFusionLib.coronaries.paths import MIN_BRANCH_MM, PathTree
-from CardiacFusionLib.coronaries.radius import ENCLOSED_SHARE, CrossSections, blur_of, cross_sections, measured
+from CardiacFusionLib.coronaries.radius import ENCLOSED_SHARE, CrossSections, blur_of, cross_sections
 from CardiacFusionLib.spatial.volume import Volume
 
 MIN_ENCLOSED = 0.84  # from the fork to the end, on average
-MIN_ENCLOSED_HERE = 0.62  # in one window: a thin distal vessel on muscle is darker on three sides
 MAX_BRIGHTNESS = 1.15  # of the aorta's contrast; calcium in part of a stretch does not lift its window this far
 MIN_BRIGHTNESS = 0.17
-MIN_RADIUS_MM = 0.35  # thinner than anything that is graded (SCCT: 1.5 mm diameter) and than what a CT can show
 WINDOW_MM = 8.0
 TOLERATED_MM = 12.0  # a narrowing may hide the lumen for so long where vessel follows
 # above this voxel size only what stands out clearly all around is followed: there an edge of a chamber is as thin as
 # an artery, and its blood, a little paler than the aorta's, would pass for darker surroundings
 COARSE_MM = 1.2
 COARSE_DARKER_SHARE = 0.2
+OSTIUM_MM, PROXIMAL_TOLERATED_MM = 6.0, 26.0  # a way may begin like that, if as much artery follows
+COARSE_MAX_BRIGHTNESS = 1.5  # one voxel of calcium fills the lumen there
 COARSE_BRIGHTNESS = 0.45  # an artery wide enough to be followed there is at least so bright in its middle
 SHORT_POINTS = 4  # a stretch of fewer points is too short to be judged by itself
 PROXIMAL_MM = (8.0, 60.0)  # from the ostium: where the scanner's blur is read
@@ -86,21 +87,22 @@ def pruned(tree: PathTree, picture: Picture) -> PathTree:
 
 
 def _behind_strays(tree: PathTree, kept: NDArray[np.bool_], picture: Picture) -> list[int]:
-    """All kept nodes of ways that first run along something that is no artery, however real what follows may be."""
-    doomed: list[int] = []
+    """Kept nodes that on every way through them lie behind something that is no artery, however real themselves."""
+    vouched = np.zeros(len(kept), bool)
     for leaf in _subtree_leaves(tree, kept):
-        way = [int(n) for n in tree.way(int(leaf))]
+        way = tree.way(int(leaf))
         line = centred(tree.points_mm[way], picture.tubes, picture.ct)
         cut = cross_sections(line, picture.ct, picture.blood.hu, COARSE_DARKER_SHARE)
         window = max(3, round(WINDOW_MM / STEP_MM))
         bad = uniform_filter1d(np.asarray(cut.enclosed, float), window, mode="nearest") < MIN_ENCLOSED
         edges = np.diff(np.concatenate([[0], bad.astype(np.int8), [0]]))
         starts, stops = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-        long = np.flatnonzero((stops - starts) * STEP_MM > TOLERATED_MM)
-        if len(long):
-            first = int(starts[long[0]] / len(line) * len(way))
-            doomed += [n for n in way[first:] if kept[n]]
-    return doomed
+        # between the aorta and the outflow tract an artery is not dark all around: what follows must vouch for it
+        proximal = (starts * STEP_MM <= OSTIUM_MM) & (stops - starts <= len(bad) - stops)
+        allowed = np.where(proximal, PROXIMAL_TOLERATED_MM, TOLERATED_MM)
+        long = np.flatnonzero((stops - starts) * STEP_MM > allowed)
+        vouched[way[: int(starts[long[0]] / len(line) * len(way))] if len(long) else way] = True
+    return [int(n) for n in np.flatnonzero(kept & ~vouched)]
 
 
 def _subtree_leaves(tree: PathTree, kept: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -120,7 +122,6 @@ def _artery_points(tree: PathTree, nodes: list[int], picture: Picture) -> int:
     line = centred(points, picture.tubes, picture.ct)
     coarse = max(picture.ct.spacing_mm) > COARSE_MM
     cut = cross_sections(line, picture.ct, picture.blood.hu, COARSE_DARKER_SHARE if coarse else ENCLOSED_SHARE)
-    radius = measured(cut, picture.blood.hu, picture.blur_mm).radius_mm
     brightness = (cut.values[:, 0, 0] - SURROUNDINGS_HU) / picture.blood.contrast_hu
     window = max(3, round(min(WINDOW_MM, length) / STEP_MM))
 
@@ -128,13 +129,18 @@ def _artery_points(tree: PathTree, nodes: list[int], picture: Picture) -> int:
         return np.asarray(uniform_filter1d(np.asarray(values, float), window, mode="nearest"))
 
     light = along(brightness)
-    so_far = np.cumsum(cut.enclosed) / np.arange(1, len(line) + 1)
-    # the fork itself is no disc: what it lacks does not count against a good window right behind it
-    enclosed = np.maximum(so_far, along(cut.enclosed)) >= MIN_ENCLOSED
-    enclosed &= along(cut.enclosed) >= (MIN_ENCLOSED if coarse else MIN_ENCLOSED_HERE)
-    good = enclosed & (along(radius) >= MIN_RADIUS_MM)
-    good &= (light >= (COARSE_BRIGHTNESS if coarse else MIN_BRIGHTNESS)) & (light <= MAX_BRIGHTNESS)
-    last = _last_good(good)
+    if coarse:
+        so_far = np.cumsum(cut.enclosed) / np.arange(1, len(line) + 1)
+        # the fork itself is no disc: what it lacks does not count against a good window right behind it
+        good = np.maximum(so_far, along(cut.enclosed)) >= MIN_ENCLOSED
+        good &= along(cut.enclosed) >= MIN_ENCLOSED
+    else:
+        parts = features(cut, read(picture.tubes, picture.ct, line), picture.blood)
+        good = score(*(along(part) for part in parts)) >= 0.0
+    good &= (light >= (COARSE_BRIGHTNESS if coarse else MIN_BRIGHTNESS)) & (
+        light <= (COARSE_MAX_BRIGHTNESS if coarse else MAX_BRIGHTNESS)
+    )
+    last = _last_good(good, PROXIMAL_TOLERATED_MM if coarse and joint < 0 else TOLERATED_MM)
     if (last + 1) * STEP_MM < min(MIN_BRANCH_MM, 0.9 * length):
         return 0
     if coarse and last < TOLERATED_MM / STEP_MM and last < len(line) - 1:
@@ -142,8 +148,11 @@ def _artery_points(tree: PathTree, nodes: list[int], picture: Picture) -> int:
     return len(nodes) if last >= len(line) - 1 - window // 2 else int(np.ceil((last + 1) / len(line) * len(nodes)))
 
 
-def _last_good(good: NDArray[np.bool_]) -> int:
-    """Index of the last good point that is reached over no bad run longer than the good one after it; -1 for none."""
+def _last_good(good: NDArray[np.bool_], at_start_mm: float = TOLERATED_MM) -> int:
+    """Index of the last good point that is reached over no bad run longer than the good one after it; -1 for none.
+
+    ``at_start_mm``: how long a bad run may be that begins within ``OSTIUM_MM`` of the start.
+    """
     edges = np.flatnonzero(np.diff(good.astype(np.int8))) + 1
     starts = np.concatenate([[0], edges])
     stops = np.concatenate([edges, [len(good)]])
@@ -152,7 +161,8 @@ def _last_good(good: NDArray[np.bool_]) -> int:
         if not good[start]:
             continue
         missing = start - 1 - last
-        if missing * STEP_MM > TOLERATED_MM or missing > stop - start:
+        tolerated = at_start_mm if (last + 1) * STEP_MM <= OSTIUM_MM else TOLERATED_MM
+        if missing * STEP_MM > tolerated or missing > stop - start:
             break
         last = int(stop) - 1
     return last

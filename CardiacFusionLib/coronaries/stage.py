@@ -115,19 +115,24 @@ def _ostia(ways: PathTree, pose: HeartPose, root_centre_mm: NDArray[np.float64])
 def _tubes_of_noise(region: SearchRegion) -> NDArray[np.float32]:
     """Vesselness (n,) well inside the aorta and the LV cavity, where there is no vessel: what noise alone makes."""
     sampling = region.ct.spacing_mm[::-1]
-    deep = np.zeros(region.labels.shape, bool)
+    step = tuple(max(1, round(1.2 / s)) for s in sampling)
+    coarse = region.labels[:: step[0], :: step[1], :: step[2]]
+    deep = np.zeros(coarse.shape, bool)
     for chamber in (Label.AORTA, Label.LEFT_ATRIUM):
-        deep |= distance_mm(region.labels == chamber, sampling) <= -NOISE_DEPTH_MM
+        deep |= distance_mm(coarse == chamber, [s * k for s, k in zip(sampling, step)]) <= -NOISE_DEPTH_MM
     if not deep.any():
         return np.zeros(0, np.float32)
     middle = np.argwhere(deep)
     middle = middle[int(np.argmin(np.linalg.norm(middle - middle.mean(axis=0), axis=1)))]
-    reach = np.ceil(NOISE_CUBE_MM / 2 / np.asarray(sampling)).astype(int)
-    box = tuple(slice(max(0, int(m - r)), int(m + r) + 1) for m, r in zip(middle, reach))
+    reach = np.maximum(1, np.ceil(NOISE_CUBE_MM / 2 / np.asarray(sampling) / np.asarray(step)).astype(int))
+    here = tuple(slice(max(0, int(m - r)), int(m + r) + 1) for m, r in zip(middle, reach))
+    box = tuple(slice(h.start * k, h.start * k + deep[here].shape[i] * k) for i, (h, k) in enumerate(zip(here, step)))
+    inside = np.repeat(np.repeat(np.repeat(deep[here], step[0], 0), step[1], 1), step[2], 2)
+    inside = inside[tuple(slice(0, n) for n in region.labels[box].shape)]
     part = vesselness(
-        region.ct.array[box], sampling, deep[box], region.blood.contrast_hu, clip_hu=(-120.0, region.blood.hu + 100.0)
+        region.ct.array[box], sampling, inside, region.blood.contrast_hu, clip_hu=(-120.0, region.blood.hu + 100.0)
     )
-    return part[deep[box]]
+    return part[inside]
 
 
 def _nothing(name: str, reason: str) -> CoronaryTree:

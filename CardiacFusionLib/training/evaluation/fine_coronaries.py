@@ -2,8 +2,8 @@
 
 A whole CT of that size costs about 20 s and 1.4 GB; everything an artery is read from lies in the crop about the
 chambers, so only that is painted here. The heart, its tree and its flow are those of ``make_twin(seed)``; the scanner's
-draw (noise, blur, contrast) is another one. Labels are the true ones on an upright 1 mm grid, as the wall stage gives
-them, unless others are handed in.
+draw (noise, blur, contrast) is another one. What is judged is read from the picture alone: pose and labels are those of
+the networks, on the crop (``seen``). The true labels, on an upright 1 mm grid, go along.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from scipy.spatial import cKDTree
 
 from CardiacFusionLib.coronaries.lumen import crop_box, cropped
 from CardiacFusionLib.coronaries.stage import extract
+from CardiacFusionLib.reorientation.stage import reorient
 from CardiacFusionLib.spatial.pose import HeartPose, apply
 from CardiacFusionLib.spatial.resample import heart_grid, resample_to
 from CardiacFusionLib.spatial.tree import MAIN_BRANCHES, Branch, CoronaryTree, Stenosis
@@ -31,6 +32,7 @@ from CardiacFusionLib.twin.ct.render import clinical_grid, render_ct
 from CardiacFusionLib.twin.flow.field import FlowField, draw_flow
 from CardiacFusionLib.twin.heart.anatomy import Heart
 from CardiacFusionLib.twin.heart.placement import draw_ct_pose
+from CardiacFusionLib.walls.ct import segment_ct
 from CardiacFusionLib.walls.result import CtWalls
 
 Figures = dict[str, float]
@@ -239,9 +241,7 @@ def _match(wanted: Stenosis, among: Sequence[Stenosis]) -> Stenosis | None:
     return max(near, key=lambda s: s.diameter_percent, default=None)
 
 
-def evaluate(cases: Sequence[FineCase]) -> dict[str, Figures]:
-    """Figures of every case by seed (as text), and their means under ``mean``."""
-    rows = {str(c.seed): figures_of(extract(c.ct, c.walls, c.walls.pose), c.tree) for c in cases}
-    names = dict.fromkeys(n for row in rows.values() for n in row)
-    rows["mean"] = {n: float(np.mean([r[n] for r in list(rows.values()) if n in r])) for n in names}
-    return rows
+def seen(ct: Volume) -> CoronaryTree:
+    """The tree as a user gets it from the CT alone: pose and walls of the networks. Raises what those stages raise."""
+    walls = segment_ct(ct, reorient(ct))
+    return extract(ct, walls, walls.pose)

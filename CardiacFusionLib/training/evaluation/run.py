@@ -14,6 +14,7 @@ from CardiacFusionLib import __version__
 from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.training.evaluation.cache import Cache, fingerprint
 from CardiacFusionLib.training.evaluation.case import STAGES, CaseFigures, evaluate_case
+from CardiacFusionLib.training.evaluation.studies import STUDIES
 from CardiacFusionLib.training.evaluation.summary import document, lines
 
 SHOWN = ("axis_deg", "roll_deg", "centre_mm", "cavity_dice", "myocardium_dice", "wall_dice", "rv_insertion_mm",
@@ -25,7 +26,7 @@ def stages_of(text: str) -> frozenset[str]:
     wanted = frozenset(STAGES) if text == "all" else frozenset(filter(None, text.split(",")))
     unknown = sorted(wanted - set(STAGES))
     if unknown or not wanted:
-        known = ", ".join((*STAGES, "quality", "perfusion_study", "coronaries_fine", "real", "report"))
+        known = ", ".join((*STAGES, "quality", *STUDIES, "real", "report"))
         raise BadInputError(f"No stage is called '{', '.join(unknown) or text}'; choose all or some of {known}.")
     return wanted
 

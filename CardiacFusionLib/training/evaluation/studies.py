@@ -10,14 +10,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from CardiacFusionLib import __version__
+from CardiacFusionLib.pipeline.progress import peak_memory_mb
 from CardiacFusionLib.training.evaluation.cache import fingerprint
 from CardiacFusionLib.training.evaluation.resumable import place, resumed
 from CardiacFusionLib.training.evaluation.summary import gather
 
 FINE = "coronaries_fine"
+ROBUST = "coronaries_robust"
+ROBUST_POINTS = 5.0  # of overlap: what a disturbance may cost without being flagged
 BREATHING = "perfusion_study"
 
 
@@ -29,11 +33,19 @@ BREATHING_ROOMS = (
     *("walls/phases_cmr.py", "walls/result.py"),
     *("training/evaluation/perfusion_study.py", "training/evaluation/motion_figures.py"),
 )
+# what a tree read from a CT alone depends on: nothing of the CMR's side
+FINE_ROOMS = (
+    *("spatial", "reorientation", "coronaries", "networks", "models/loading.py", "models/cubes.py"),
+    *("walls/ct.py", "walls/plausibility.py", "walls/result.py", "twin/case.py", "twin/ct", "twin/coronary"),
+    *("twin/heart", "training/evaluation/fine_coronaries.py", "training/evaluation/fine_disturbances.py"),
+)
 
 
 def _key(word: str) -> str:
     if word == BREATHING:
         return fingerprint(0.0, BREATHING_ROOMS, ("cmr_walls",))
+    if word in (FINE, ROBUST):
+        return fingerprint(0.0, FINE_ROOMS, ("ct_chambers", "ct_pose", "ct_walls"))
     return fingerprint(0.0)
 
 
@@ -42,15 +54,60 @@ def _quiet() -> None:
 
 
 def fine_coronaries_case(seed: int) -> dict[str, Any]:
-    """Figures of the coronary stage on one twin at 0.4 x 0.4 x 0.5 mm, with true walls."""
+    """Figures of the coronary stage on one twin at 0.4 x 0.4 x 0.5 mm, from its picture alone.
+
+    ``seconds``: of the processor, for the coronary stage; ``all_seconds`` with pose and walls; ``rss_mb``: peak memory.
+    """
     from CardiacFusionLib.coronaries.stage import extract
+    from CardiacFusionLib.reorientation.stage import reorient
     from CardiacFusionLib.training.evaluation.fine_coronaries import figures_of, fine_case
+    from CardiacFusionLib.walls.ct import segment_ct
 
     _quiet()
     case = fine_case(seed)
-    start = time.perf_counter()
-    tree = extract(case.ct, case.walls, case.walls.pose)
-    return {"kind": case.kind, "figures": {**figures_of(tree, case.tree), "seconds": time.perf_counter() - start}}
+    start = time.process_time()
+    walls = segment_ct(case.ct, reorient(case.ct))
+    begun = time.process_time()
+    tree = extract(case.ct, walls, walls.pose)
+    end = time.process_time()
+    figures = {
+        **figures_of(tree, case.tree),
+        "seconds": end - begun,
+        "all_seconds": end - start,
+        "megavoxels": case.ct.array.size / 1e6,
+    }
+    peak = peak_memory_mb()
+    if peak is not None:
+        figures["rss_mb"] = peak
+    flags = [flag.name for flag in (*walls.quality.flags, *tree.quality.flags)]
+    return {"kind": case.kind, "figures": figures, "flags": flags}
+
+
+def robust_coronaries_case(seed: int) -> dict[str, Any]:
+    """What each disturbance of one fine twin's picture costs in points of overlap, and whether it is flagged anew."""
+    from CardiacFusionLib.spatial.errors import CardiacFusionError
+    from CardiacFusionLib.training.evaluation.fine_coronaries import figures_of, fine_case, seen
+    from CardiacFusionLib.training.evaluation.fine_disturbances import DISTURBANCES
+
+    _quiet()
+    plain = fine_case(seed)
+    tree = seen(plain.ct)
+    first = figures_of(tree, plain.tree)
+    known = {flag.name for flag in tree.quality.flags}
+    found: dict[str, dict[str, float]] = {"plain": first}
+    for k, (name, disturb) in enumerate(DISTURBANCES.items()):
+        case = disturb(plain, np.random.default_rng([seed, 9, k]))
+        try:
+            tree = seen(case.ct)
+        except CardiacFusionError:
+            found[name] = {"overlap": 0.0, "cost_points": 100 * first["overlap"], "flagged": 1.0, "passed": 1.0}
+            continue
+        figures = figures_of(tree, case.tree)
+        cost = 100 * (first["overlap"] - figures["overlap"])
+        flagged = float(bool({flag.name for flag in tree.quality.flags} - known))
+        passed = float(cost <= ROBUST_POINTS or flagged > 0)
+        found[name] = {**figures, "cost_points": cost, "flagged": flagged, "passed": passed}
+    return {"kind": plain.kind, "figures": found}
 
 
 def breathing_case(seed: int) -> dict[str, Any]:
@@ -65,6 +122,10 @@ def _fine_summary(found: list[dict[str, Any]]) -> dict[str, Any]:
     return gather([{FINE: case["figures"]} for case in found])
 
 
+def _robust_summary(found: list[dict[str, Any]]) -> dict[str, Any]:
+    return gather([{f"{ROBUST}_{name}": figures for name, figures in case["figures"].items()} for case in found])
+
+
 def _breathing_summary(found: list[dict[str, Any]]) -> dict[str, Any]:
     from CardiacFusionLib.training.evaluation.perfusion_study import StudyCase, summarise
 
@@ -72,7 +133,8 @@ def _breathing_summary(found: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 STUDIES: dict[str, tuple[str, Callable[[int], dict[str, Any]], Callable[[list[dict[str, Any]]], dict[str, Any]]]] = {
-    FINE: ("digital twins (synthetic), CT 0.4 x 0.4 x 0.5 mm, true walls", fine_coronaries_case, _fine_summary),
+    FINE: ("digital twins (synthetic), CT 0.4 x 0.4 x 0.5 mm, from the CT alone", fine_coronaries_case, _fine_summary),
+    ROBUST: ("fine digital twins (synthetic), the CT disturbed", robust_coronaries_case, _robust_summary),
     BREATHING: ("digital twins (synthetic) that breathe freely, CMR only", breathing_case, _breathing_summary),
 }
 

@@ -96,14 +96,15 @@ def _wires(
 
 
 def _shift_blur(hu: Image, shift: NDArray[np.float64]) -> None:
-    """Mean of the picture and itself moved by ``shift`` voxels: the double contour of a beating heart."""
+    """Mean of the picture moved by half of ``shift`` voxels either way: the double contour of a beating heart."""
     reach = np.abs(shift)
     if reach.max() < 0.1:
         return
     for axis in range(3):
         w = float(np.clip(reach[axis], 0, 1)) * 0.5
         if w > 0.05:
-            kernel = np.array([0.0, 1 - w, w]) if shift[axis] > 0 else np.array([w, 1 - w, 0.0])
+            # half a shift to either side: the truth lies in the middle of the double contour
+            kernel = np.array([w / 2, 1 - w, w / 2])
             ndimage.correlate1d(hu, kernel, axis=axis, output=hu)
 
 
