@@ -36,6 +36,7 @@ LOOKS: tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ...]
     ((-7, 8, 6), (-2, 2, 2)),
     ((5, 7, -9), (2, 2, -2)),
 )
+MAX_OWN_DEG = 35.0  # the chamber network learnt patients turned by 16 degrees SD about each axis
 STRIDE = 60  # percent of a cube between neighbouring cubes of the first look
 FINE_MM = 2.0  # grid on which the smooth probabilities are turned into labels
 AZIMUTH_DEG, ELEVATION_DEG = 45.0, 34.0  # how the long axis of a usual heart lies: to the left, and down
@@ -67,11 +68,15 @@ def own_grid(ct: Volume, spacing_mm: float) -> Volume:
     """An empty grid that covers the whole CT along the CT's own axes, each taken for the patient axis it is nearest to.
 
     However the axes are ordered and whichever way they run in memory, the grid is the same; and a CT that is turned
-    together with its patient (a transform in the scene) is read at the very same points of the body.
+    together with its patient (a transform in the scene) is read at the very same points of the body. Axes that lie
+    farther than ``MAX_OWN_DEG`` from the patient's belong to a reformatted picture (a double-oblique stack): the
+    patient axes, in which hearts lie as the network knows them, are the better ones then.
     """
     direction = np.asarray(ct.direction)
     rows, columns = linear_sum_assignment(-np.abs(direction))
     axes = np.stack([direction[:, c] * np.sign(direction[r, c]) for r, c in zip(rows, columns)], axis=1)
+    if np.trace(axes) < 1 + 2 * np.cos(np.deg2rad(MAX_OWN_DEG)):
+        return lps_grid(ct, spacing_mm)
     nx, ny, nz = ct.size
     corners = np.array([[x, y, z] for x in (0, nx - 1) for y in (0, ny - 1) for z in (0, nz - 1)], dtype=float)
     points = (corners @ ct.index_to_lps[:3, :3].T + ct.index_to_lps[:3, 3]) @ axes

@@ -7,6 +7,7 @@ import pytest
 from chamber_phantom import ct_of, pose, volume
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from CardiacFusionLib.reorientation.chambers import fine_labels, keep_largest, lps_grid, own_grid
 from CardiacFusionLib.reorientation.checks import agree, check_cut, check_heart, contrast_hu, covered_share
@@ -158,10 +159,10 @@ def test_the_lps_grid_covers_the_ct_however_its_axes_run(a: float, b: float, c: 
 
 
 @settings(max_examples=20, deadline=None)
-@given(angle, angle, angle)
+@given(st.floats(-15, 15), st.floats(-15, 15), st.floats(-15, 15))
 def test_a_ct_that_turns_with_its_patient_is_read_at_the_same_points_of_the_body(a: float, b: float, c: float) -> None:
-    """Its own grid turns along, up to the names of the axes; however they run in memory, it covers the whole CT."""
-    direction = pose((a, b, c)).lps_to_heart[:3, :3].T
+    """Its own grid turns along; however its axes run in memory, it covers the whole CT."""
+    direction = Rotation.from_euler("xyz", [a, b, c], degrees=True).as_matrix()
     ct = Volume(np.zeros((9, 12, 15), np.float32), (3.0, 2.0, 4.0), (5.0, -7.0, 100.0), direction)
     backwards = direction * np.array([-1.0, 1.0, -1.0])
     far = tuple(ct.index_to_lps @ [14, 0, 8, 1])[:3]
@@ -177,6 +178,12 @@ def test_a_ct_that_turns_with_its_patient_is_read_at_the_same_points_of_the_body
     assert sorted(grid.size) == sorted(still.size)
     # every axis of the grid is one of the image's own, and points the way of the patient axis it stands for
     np.testing.assert_allclose(np.sort(np.abs(grid.direction.T @ direction).max(axis=0)), 1.0, atol=1e-9)
+
+
+def test_a_reformatted_double_oblique_ct_is_read_along_the_patients_axes() -> None:
+    direction = Rotation.from_euler("xyz", [35, -40, 20], degrees=True).as_matrix()
+    ct = Volume(np.zeros((9, 12, 15), np.float32), (3.0, 2.0, 4.0), (5.0, -7.0, 100.0), direction)
+    np.testing.assert_allclose(own_grid(ct, 4.0).direction, np.eye(3), atol=1e-12)
 
 
 def test_finer_labels_lie_where_the_coarse_ones_lay() -> None:
