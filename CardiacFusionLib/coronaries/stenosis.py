@@ -129,5 +129,5 @@ def _recovers(arc: Array, share: Array, last: int) -> bool:
 
 def _strays(arc: Array, diameter: Array, worst: int, reference_mm: float) -> bool:
     """Whether the way beside this narrow point runs through something too wide to be the same artery."""
-    beside = np.abs(arc - arc[worst]) <= STRAY_REACH_MM
-    return float(diameter[beside].max()) > STRAY_WIDTH * reference_mm
+    beside = (np.abs(arc - arc[worst]) <= STRAY_REACH_MM) & (arc >= SKIP_SIDE_MM)  # its parent's lumen is wider
+    return float(diameter[beside].max(initial=0.0)) > STRAY_WIDTH * reference_mm

@@ -48,9 +48,10 @@ def thick_slices(case: FineCase, rng: np.random.Generator) -> FineCase:
     """Slices of 0.8 mm: blurred along z to that thickness and read at that distance."""
     ct = case.ct
     step = ct.spacing_mm[2]
-    blurred = ndimage.gaussian_filter1d(
-        ct.array.astype(np.float32), np.sqrt(max(THICK_MM**2 - step**2, 0.0)) / 2.355 / step, axis=0
-    )
+    blurred = ct.array.astype(np.float32)
+    if step < THICK_MM:
+        sigma = np.sqrt(THICK_MM**2 - step**2) / 2.355 / step
+        blurred = ndimage.gaussian_filter1d(blurred, sigma, axis=0)
     at = np.arange(0.0, ct.array.shape[0] - 1.0, THICK_MM / step)
     low = np.floor(at).astype(int)
     share = (at - low).astype(np.float32)[:, None, None]
