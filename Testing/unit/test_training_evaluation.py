@@ -10,6 +10,7 @@ import pytest
 
 from CardiacFusionLib.registration.result import GRID_SHAPE, Pairing, Registration
 from CardiacFusionLib.spatial.errors import BadInputError
+from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import HeartPose
 from CardiacFusionLib.training.evaluation import report
 from CardiacFusionLib.training.evaluation.cache import Cache
@@ -18,6 +19,7 @@ from CardiacFusionLib.training.evaluation.cmr_figures import in_image_figures, p
 from CardiacFusionLib.training.evaluation.corruption import CORRUPTIONS, head, noise
 from CardiacFusionLib.training.evaluation.overlap import dice, hausdorff95_mm
 from CardiacFusionLib.training.evaluation.quality_study import GOOD, inputs, quality_figures
+from CardiacFusionLib.training.evaluation.real_ct_looks import LOOKS
 from CardiacFusionLib.training.evaluation.registration_figures import registration_figures
 from CardiacFusionLib.training.evaluation.run import stages_of
 from CardiacFusionLib.training.evaluation.summary import OURS, describe, summarise, summarise_peers
@@ -187,3 +189,16 @@ def test_the_quality_score_is_judged_by_its_order() -> None:
     assert figures["auroc"]["mean"] == pytest.approx(0.75)
     assert figures["heartless_called_good"]["mean"] == 0.5
     assert figures["head_stopped"]["mean"] == 1.0
+
+
+def test_another_look_changes_only_what_it_says() -> None:
+    hu = np.full((12, 12, 12), 40.0, np.float32)
+    labels = np.zeros(hu.shape, np.uint8)
+    hu[:, :, :4], labels[:, :, :4] = 400.0, Label.LV_CAVITY
+    hu[:, :, 8:], labels[:, :, 8:] = 350.0, Label.RV_CAVITY
+    clear = LOOKS["right_heart_washed_out"](hu, labels)
+    assert clear[:, :, 8:].max() < 150.0 and np.array_equal(clear[:, :, :8], hu[:, :, :8])
+    pale = LOOKS["contrast_halved"](hu, labels)
+    assert pale[0, 0, 0] == pytest.approx(60 + 0.45 * 340) and pale[0, 0, 5] == 40.0
+    grain = LOOKS["noisy"](hu, labels) - hu
+    assert grain.std() == pytest.approx(60.0, rel=0.1) and np.array_equal(grain, LOOKS["noisy"](hu, labels) - hu)

@@ -40,6 +40,11 @@ def _real_ct(folder: Path) -> dict[str, Any]:
     return found
 
 
+def _real_ct_looks(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = _other("real_ct_looks").evaluate_looks(folder)
+    return found
+
+
 def _real_cmr(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = _other("real_cmr").evaluate_real_cmr(folder)
     return found
@@ -88,7 +93,12 @@ def _grey(path: Path) -> NDArray[np.float32]:
     return picture if picture.ndim == 2 else picture[..., :3].mean(axis=-1)
 
 
-PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {"ct": _real_ct, "cmr": _real_cmr, "outside_onnx": _outside}
+PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "ct": _real_ct,
+    "ct_looks": _real_ct_looks,
+    "cmr": _real_cmr,
+    "outside_onnx": _outside,
+}
 
 
 def evaluate_real(json_file: Path | None) -> Iterator[str]:
