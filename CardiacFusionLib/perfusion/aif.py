@@ -9,6 +9,7 @@ from scipy import ndimage
 from CardiacFusionLib.perfusion.bolus import Bolus, find_bolus, leading_frames_to_skip
 from CardiacFusionLib.perfusion.concentration import concentration
 from CardiacFusionLib.perfusion.noise import mean_above_noise, noise_sd
+from CardiacFusionLib.perfusion.proton_density import NEAR_NOISE, blood_before_contrast
 from CardiacFusionLib.perfusion.result import Aif
 from CardiacFusionLib.spatial.errors import BadInputError, StageError
 from CardiacFusionLib.spatial.labels import Label
@@ -64,7 +65,14 @@ def find_aif(
     kept[slice_index] = pixels[slice_index]
     signal = series.array[:, slice_index][:, pixels[slice_index]].mean(axis=1)
     sd = noise_sd(series.array[:, slice_index]) if noise is None else float(noise[slice_index])
-    return _read(mean_above_noise(signal, sd), series.times_s[:, slice_index], series.sequence, kept)
+    signal, times = mean_above_noise(signal, sd), series.times_s[:, slice_index]
+    bolus = find_bolus(signal, times)
+    before = slice(bolus.start, bolus.foot + 1)
+    known = None
+    if signal[before].mean() < NEAR_NOISE * sd:
+        muscle, frames = walls.labels[slice_index] == Label.MYOCARDIUM, series.array[:, slice_index]
+        known = blood_before_contrast(frames, before, muscle, kept[slice_index], series.sequence, sd)
+    return _read(signal, times, series.sequence, kept, known)
 
 
 def aif_flags(aif: Aif, series: Series) -> list[Flag]:
@@ -144,10 +152,13 @@ def _core(series: Series, walls: CmrWalls) -> NDArray[np.bool_]:
     return core
 
 
-def _read(signal: Floats, times_s: Floats, sequence: Sequence, mask: NDArray[np.bool_]) -> Aif:
+def _read(
+    signal: Floats, times_s: Floats, sequence: Sequence, mask: NDArray[np.bool_], baseline: float | None = None
+) -> Aif:
     """Bolus by rule on the signal, then concentration, then peak and end again on the concentration."""
     bolus = find_bolus(signal, times_s)
-    blood = concentration(signal, slice(bolus.start, bolus.foot + 1), sequence, tissue="blood")
+    before = slice(bolus.start, bolus.foot + 1)
+    blood = concentration(signal, before, sequence, tissue="blood", baseline=baseline)
     curve = blood.curves[0]
     # before arrival there is no contrast agent: what stands there is noise or a proton-density frame
     curve[: bolus.start] = 0.0

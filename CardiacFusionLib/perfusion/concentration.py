@@ -41,6 +41,7 @@ def concentration(
     sequence: Sequence,
     tissue: str = "myocardium",
     noise_sd: float = 0.0,
+    baseline: float | None = None,
 ) -> Concentration:
     """[Gd] of signal curves (n, t), each against the mean of its own ``baseline_frames``.
 
@@ -48,7 +49,8 @@ def concentration(
     litre of ``tissue`` ("blood" or "myocardium"; for blood, whole blood: no haematocrit enters). Otherwise relative
     enhancement ``S/S0 - 1`` times the native relaxation rate of the tissue over the relaxivity: proportional to [Gd] as
     long as signal rises in proportion to 1/T1, with blood and muscle on one scale; never an absolute value.
-    ``noise_sd``: noise of one sample, whose floor under magnitude signal is taken out (see ``noise``).
+    ``noise_sd``: noise of one sample, whose floor under magnitude signal is taken out (see ``noise``). ``baseline``:
+    signal before contrast where it is known better than from those frames.
     """
     y = np.atleast_2d(np.asarray(signal, dtype=np.float64))
     before = y[:, baseline_frames]
@@ -60,7 +62,8 @@ def concentration(
         raise BadInputError(f"Signal is turned to concentration for 'blood' or 'myocardium', not for '{tissue}'.")
     # a curve without baseline signal (air, masked pixels) has no ratio: the floor makes it flat instead of infinite
     floor = 1e-3 * max(float(np.percentile(np.abs(y), 99)), 1e-12)
-    ratio = above_noise(y, noise_sd) / np.maximum(mean_above_noise(before.mean(axis=1, keepdims=True), noise_sd), floor)
+    start = mean_above_noise(before.mean(axis=1, keepdims=True), noise_sd) if baseline is None else baseline
+    ratio = above_noise(y, noise_sd) / np.maximum(start, floor)
     if tissue == "blood":
         t1 = sequence.baseline_t1_blood_ms or T1_BLOOD_MS
     else:

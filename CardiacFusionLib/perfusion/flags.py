@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from CardiacFusionLib.perfusion.bolus import leading_frames_to_skip
+from CardiacFusionLib.perfusion.concentration import sequence_known
 from CardiacFusionLib.perfusion.flow import SegmentFlow
 from CardiacFusionLib.perfusion.noise import mean_above_noise
 from CardiacFusionLib.perfusion.result import Aif
@@ -16,7 +18,7 @@ from CardiacFusionLib.spatial.series import Series
 
 STAGE = "perfusion"
 GAP_FACTOR = 1.7  # an interval so many times the usual one is a missed beat
-POOR_FIT = 0.25  # root mean square misfit of a segment's mean curve as a share of its peak
+POOR_FIT = 0.12  # root mean square misfit of a segment's mean curve as a share of its peak; 0.01-0.03 in twins
 NO_RESPONSE_ML_MIN_G = 1.4  # above normal resting flow (about 1.1), below normal stress flow (2.2; PMC7706884)
 # noise levels: below, 5 % of error in the noise are 2 % in the input and more (Rice distribution)
 DARKEST_BLOOD = 2.0
@@ -49,12 +51,17 @@ def rhythm_flags(series: Series, aif: Aif) -> list[Flag]:
 def input_flags(aif: Aif, series: Series, noise: NDArray[np.float64]) -> list[Flag]:
     """Blood so dark before contrast that its height over the noise, by which the input is divided, is a guess.
 
-    ``noise`` (slice,): SD of one sample. Nothing is said of an input that was not read from the frames.
+    ``noise`` (slice,): SD of one sample. Nothing is said of an input that was not read from the frames, or that
+    proton-density frames have helped (``proton_density``).
     """
     if not aif.mask.any():
         return []
     s = int(np.argmax(aif.mask.sum(axis=(1, 2))))
-    before = series.array[: aif.foot + 1, s][:, aif.mask[s]].mean(dtype=float)
+    signal = series.array[:, s][:, aif.mask[s]].mean(axis=1, dtype=float)
+    start = leading_frames_to_skip(signal)
+    before = float(signal[min(start, aif.foot) : aif.foot + 1].mean())
+    if start > 0 and sequence_known(series.sequence):
+        return []
     levels = float(mean_above_noise(before, float(noise[s]))) / max(float(noise[s]), 1e-12)
     if levels >= DARKEST_BLOOD:
         return []

@@ -24,7 +24,8 @@ class Motion:
     the image's own axes; the corrected frame at p shows the acquired frame at p + shift (+ displacement).
     ``displacement_mm`` (t, slice, 2, y, x): the non-rigid rest, on the corrected grid. ``residual_mm`` (slice,): root
     mean square shift still found between corrected frames and their guide images. ``similarity`` (t, slice):
-    correlation of each corrected frame with its guide (1 = identical); a low one moved through the plane or was lost.
+    correlation of each corrected frame with its guide (1 = identical), or of its borders with those that all frames
+    share where these are not found; a low one moved through the plane or was lost.
     ``noise_sd`` (slice,): noise of the acquired frames, in signal.
     """
 

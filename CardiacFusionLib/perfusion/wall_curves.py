@@ -12,6 +12,7 @@ from CardiacFusionLib.perfusion.bolus import leading_frames_to_skip
 from CardiacFusionLib.perfusion.concentration import concentration
 from CardiacFusionLib.perfusion.muscle import looks_like_muscle, muscle_brightness
 from CardiacFusionLib.perfusion.noise import mean_above_noise
+from CardiacFusionLib.perfusion.proton_density import sensitivity
 from CardiacFusionLib.perfusion.result import Aif
 from CardiacFusionLib.perfusion.wall import WallCoordinates
 from CardiacFusionLib.spatial.labels import Label
@@ -69,9 +70,11 @@ def wall_curves(
     The baseline of each slice is what was read before blood reached the LV.
     """
     windows = [_baseline(series, walls, aif, s) for s in range(series.slice_count)]
-    level = np.zeros(walls.labels.shape)
-    for s, (before, _) in enumerate(windows):
-        level[s] = mean_above_noise(series.array[before, s].mean(axis=0, dtype=float), float(noise[s]))
+    level, coil = np.zeros(walls.labels.shape), np.ones(walls.labels.shape)
+    for s, (before, skipped) in enumerate(windows):
+        seen = sensitivity(series.array[:, s], skipped, walls.labels[s] == Label.MYOCARDIUM)
+        coil[s] = 1.0 if seen is None else seen
+        level[s] = mean_above_noise(series.array[before, s].mean(axis=0, dtype=float), float(noise[s])) / coil[s]
     expected = muscle_brightness(level, coordinates.depth, series.poses)
     result, relative = [], True
     for s, (before, skipped) in enumerate(windows):
@@ -85,7 +88,7 @@ def wall_curves(
             curves[:, :skipped] = 0.0
         muscle = np.ones(len(signal), dtype=bool)
         if expected is not None:
-            error = np.full(len(signal), float(noise[s]) / np.sqrt(before.stop - before.start))
+            error = float(noise[s]) / np.sqrt(before.stop - before.start) / coil[s][mask]
             muscle = looks_like_muscle(level[s][mask], expected[s][mask], error)
         reference = float(np.median(expected[s][mask] if expected is not None else level[s][mask])) if mask.any() else 1
         result.append(

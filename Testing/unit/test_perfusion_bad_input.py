@@ -82,15 +82,44 @@ def test_shuffled_frames_and_repeated_times_are_refused() -> None:
         replace(series, times_s=times)
 
 
-def test_frames_shuffled_under_a_rising_clock_are_named() -> None:
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_frames_shuffled_under_a_rising_clock_are_named(seed: int) -> None:
     phantom = still()
-    shuffled = np.random.default_rng(1).permutation(phantom.series.frame_count)
+    shuffled = np.random.default_rng(seed).permutation(phantom.series.frame_count)
     mixed = phantom.series.with_array(phantom.series.array[shuffled])
     try:
         found = names(quantify(mixed, phantom.walls))
     except (StageError, BadInputError):
         return
     assert found & {"poor_fit", "no_baseline", "bolus_cut_off", "aif_saturated"}
+
+
+def test_a_segment_whose_curve_is_no_first_pass_is_named() -> None:
+    phantom = still()
+    number = 11
+    wall = np.asarray(quantify(phantom.series, phantom.walls).segment_labels) == number
+    array = phantom.series.array.copy()
+    flicker = 1.0 + 0.6 * (np.arange(phantom.series.frame_count) % 4 > 1) * (np.arange(phantom.series.frame_count) > 12)
+    array[:, wall] *= flicker[:, None].astype(np.float32)
+    flags = {f.name: f.reason for f in quantify(phantom.series.with_array(array), phantom.walls).quality.flags}
+    assert f"segment(s) {number}." in flags["poor_fit"]
+    assert "poor_fit" not in names(quantify(phantom.series, phantom.walls))
+
+
+def test_a_bolus_that_is_there_from_the_first_frame_on_is_named() -> None:
+    phantom = still()
+    late = replace(phantom.series, array=phantom.series.array[9:], times_s=phantom.series.times_s[9:])
+    flag = next(f for f in quantify(late, phantom.walls).quality.flags if f.name == "no_baseline")
+    assert "before the contrast agent reaches the LV" in flag.reason
+    assert "no_baseline" not in names(quantify(phantom.series, phantom.walls))
+
+
+def test_an_input_that_hangs_on_the_noise_is_named() -> None:
+    dark = make_phantom(2, breathing_mm=0.0, noise=0.06, slices=1)
+    flag = next(f for f in quantify(dark.series, dark.walls).quality.flags if f.name == "input_near_noise")
+    assert "noise levels bright" in flag.reason
+    bright = replace(dark, series=still().series)
+    assert "input_near_noise" not in names(quantify(bright.series, still().walls))
 
 
 def test_a_missing_slice_is_named_with_its_place() -> None:
@@ -131,12 +160,26 @@ def test_no_contrast_agent_is_an_error_and_a_clipped_peak_a_flag() -> None:
     assert "aif_saturated" in names(quantify(clipped, phantom.walls))
 
 
-def test_frames_of_another_heart_are_named_as_motion() -> None:
+def test_frames_of_another_heart_are_named_as_lost() -> None:
     phantom = make_phantom(5, breathing_mm=3.0, slices=1)
     array = phantom.series.array.copy()
     rng = np.random.default_rng(0)
     for t in range(10, 45, 4):
         array[t] = rng.permuted(array[t].reshape(-1)).reshape(array[t].shape)
     _, motion = correct_motion(phantom.series.with_array(array))
-    flags = [f for f in motion.quality.flags if f.name in ("frames_out_of_plane", "motion_left")]
-    assert flags and "Slice 1" in flags[0].reason
+    flag = next(f for f in motion.quality.flags if f.name == "frames_out_of_plane")
+    assert "(first: 11)" in flag.reason
+    _, motion = correct_motion(phantom.series)
+    assert "frames_out_of_plane" not in [f.name for f in motion.quality.flags]
+
+
+def test_motion_beyond_what_is_looked_for_is_named() -> None:
+    phantom = make_phantom(5, breathing_mm=3.0, slices=1)
+    array = phantom.series.array.copy()
+    reach = 20  # pixels of 2 mm
+    for t in range(1, len(array), 2):
+        array[t] = np.roll(array[t], reach if t % 4 == 1 else -reach, axis=-1)
+    _, motion = correct_motion(phantom.series.with_array(array))
+    assert "frames_out_of_plane" in {f.name for f in motion.quality.flags}
+    _, motion = correct_motion(phantom.series)
+    assert not motion.quality.flags
