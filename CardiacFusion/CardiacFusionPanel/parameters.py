@@ -12,7 +12,7 @@ from slicer import (
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
-MAP_LIMIT = 10.0  # above any flow (mL/min/g) or reserve
+MAP_LIMIT = 10.0  # above any flow (mL/min/g) or reserve; as the upper limit it means none
 
 
 class FlowMap(enum.Enum):
@@ -23,6 +23,10 @@ class FlowMap(enum.Enum):
     UPSLOPE = "upslope"
     PEAK = "peak"
     TIME_TO_PEAK = "time_to_peak"
+    MODEL_FREE = "mbf_model_free"
+    DELAY = "delay"
+    ERROR = "mbf_se"
+    MISFIT = "fit_residual"
 
     def label(self) -> str:
         """What the reader sees in the chooser."""
@@ -31,7 +35,11 @@ class FlowMap(enum.Enum):
             FlowMap.MPR: _("Perfusion reserve (MPR, stress/rest)"),
             FlowMap.UPSLOPE: _("Upslope"),
             FlowMap.PEAK: _("Peak enhancement"),
-            FlowMap.TIME_TO_PEAK: _("Time to peak"),
+            FlowMap.TIME_TO_PEAK: _("Time to peak (s)"),
+            FlowMap.MODEL_FREE: _("Model-free blood flow (mL/min/g)"),
+            FlowMap.DELAY: _("Delay of arrival (s)"),
+            FlowMap.ERROR: _("Standard error of flow (mL/min/g)"),
+            FlowMap.MISFIT: _("Misfit of the flow model"),
         }[self]
 
 

@@ -40,6 +40,7 @@ class CorrectSection:
         ui.correctButton.setEnabled(correction is not None)
         ui.correctButton.collapsed = correction is None
         self._rows = ()
+        self.apply_settings()
         can_undo = accepted = False
         with self._logic.telling():
             if correction is not None:
@@ -51,6 +52,12 @@ class CorrectSection:
         ui.acceptCheck.setChecked(bool(accepted))
         ui.acceptCheck.blockSignals(was)
         self._enable_row_buttons()
+
+    def apply_settings(self) -> None:
+        """The reader's name, where one is given, goes with each correction."""
+        correction, parameters = self._logic.correction, self._parameters()
+        if correction is not None and parameters is not None:
+            correction.who = parameters.reader.strip()
 
     @staticmethod
     def _state(row: Any) -> str:

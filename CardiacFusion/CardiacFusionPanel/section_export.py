@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 
 from CardiacFusionPanel import packages
 from CardiacFusionPanel.job import free_name
+from CardiacFusionPanel.views import windows
 from CardiacFusionPanel.widgets import browse, on_click
 
 
@@ -51,7 +52,7 @@ class ExportSection:
             if kind == "case":
                 written = review.export_case_folder(case, free_name(folder / name))
             elif kind == "report":
-                written = review.export_report(case, folder / f"{name}.html")
+                written = review.export_report(case, folder / f"{name}.html", windows(review.BULLSEYE_VIEW))
             elif kind == "dicom":
                 packages.ensure(packages.EXPORT)
                 written = review.export_dicom(case, free_name(folder / f"{name}-dicom"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from slicer.i18n import tr as _
 
-from CardiacFusionPanel.views import show_layout
+from CardiacFusionPanel.parameters import MAP_LIMIT
+from CardiacFusionPanel.views import interactor_of, show_layout
 from CardiacFusionPanel.widgets import choose_items, chosen_row, fill, number, on_click
 
 
@@ -21,6 +23,7 @@ class ReviewSection:
         self._stenoses: tuple[Any, ...] = ()
         self._findings: tuple[Any, ...] = ()
         self._branches: tuple[str, ...] = ()
+        self._pick: Any = None  # hears clicks on the bullseye
         for button, key in (
             (ui.layoutReviewButton, "review"),
             (ui.layoutPlanesButton, "planes"),
@@ -36,6 +39,7 @@ class ReviewSection:
 
     def _new_case(self) -> None:
         self._applied = None
+        self.stop_listening()
         if self._logic.case is not None:
             self._layout("review")
         self.refresh()
@@ -45,9 +49,30 @@ class ReviewSection:
         if case is None:
             return
         with self._logic.telling():
-            show_layout(self._logic.review, case, key)
+            if show_layout(self._logic.review, case, key):
+                self._listen(case)
             self._applied = None
             self.apply_settings()
+
+    def _listen(self, case: Any) -> None:
+        """Let a click on the bullseye choose its segment, where that view is shown."""
+        self.stop_listening()
+        review = self._logic.review
+        interactor = interactor_of(review.BULLSEYE_VIEW)
+        if interactor is not None:
+            self._pick = review.on_segment_picked(case, self._picked, interactor)
+
+    def stop_listening(self) -> None:
+        """No clicks any more: the case, the layout or the panel goes away."""
+        pick, self._pick = self._pick, None
+        if pick is not None:
+            pick.stop()
+
+    def _picked(self, segment: int) -> None:
+        """Choose the segment's row; that takes all views there."""
+        rows = [row.number for row in self._segments]
+        if segment in rows:
+            self._ui.segmentTable.selectRow(rows.index(segment))
 
     def refresh(self) -> None:
         """Fill the tables from the case."""
@@ -87,9 +112,11 @@ class ReviewSection:
         if case is None or parameters is None:
             return
         wanted = (
-            parameters.shownMap.value, parameters.mapOpacity, (parameters.showFrom, parameters.showTo),
+            parameters.shownMap.value,
+            parameters.mapOpacity,
+            (parameters.showFrom, parameters.showTo if parameters.showTo < MAP_LIMIT else math.inf),
             parameters.segmentBorders,
-        )  # fmt: skip
+        )
         if wanted == self._applied:
             return
         before, self._applied = self._applied, wanted

@@ -34,10 +34,12 @@ class Sections:
         """A setting changed."""
         self.run.refresh()
         self.review.apply_settings()
+        self.correct.apply_settings()
         self.export.refresh()
 
     def cleanup(self) -> None:
-        """Let go of the logic: it may outlive the widgets."""
+        """Let go of the logic and of the views: they outlive the widgets."""
+        self.review.stop_listening()
         logic = self._logic
         for signal in (
             logic.said, logic.progressed, logic.logged, logic.runChanged, logic.caseChanged, logic.corrected

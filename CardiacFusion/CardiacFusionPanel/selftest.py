@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +25,16 @@ class SelfTest:
 
     def test_an_empty_scene_says_what_is_missing(self) -> None:
         """Nothing chosen: Run says so in a sentence and starts nothing."""
-        logic, told = self._logic()
-        logic.fuse(logic.getParameterNode())
-        self.assertFalse(logic.running)
-        self.assertEqual(len(told), 1)
-        self.assertIn("CT", told[0])
+        with self._logic() as (logic, told):
+            logic.fuse(logic.getParameterNode())
+            self.assertFalse(logic.running)
+            self.assertEqual(len(told), 1)
+            self.assertIn("CT", told[0])
 
     def test_cancel_leaves_the_scene_as_it_was(self) -> None:
         """A run that is cancelled leaves no node, no file and no process behind."""
         self._needs_packages()
-        logic, told = self._logic()
-        with _Folder() as folder:
+        with self._logic() as (logic, told), _Folder() as folder:
             before = slicer.mrmlScene.GetNumberOfNodes()
             logic.makeTwin(folder / "twin")
             qt.QTimer.singleShot(1500, logic.cancel)
@@ -45,8 +46,7 @@ class SelfTest:
     def test_synthetic_heart_is_fused_corrected_saved_and_loaded(self) -> None:
         """The whole way of a user."""
         self._needs_packages()
-        logic, told = self._logic()
-        with _Folder() as folder:
+        with self._logic() as (logic, told), _Folder() as folder:
             logic.makeTwin(folder / "twin")
             self._wait(logic)
             parameters = logic.getParameterNode()
@@ -71,14 +71,19 @@ class SelfTest:
             logic.removeCase()
             self.assertIsNone(logic.case)
 
-    def _logic(self) -> tuple[Any, list[str]]:
-        """A logic of its own, and every sentence it says."""
+    @contextmanager
+    def _logic(self) -> Iterator[tuple[Any, list[str]]]:
+        """A logic of its own in an empty scene, and every sentence it says. Slicer's runner calls neither ``setUp`` of
+        every part nor cleanups in all its versions, so both are done here."""
+        slicer.mrmlScene.Clear()
         logic = self.logicClass()
         told: list[str] = []
         logic.said.connect(lambda sentence, good: told.append(sentence) if sentence else None)
-        self.addCleanup(logic.leaveCase)
-        self.addCleanup(logic.stopNow)
-        return logic, told
+        try:
+            yield logic, told
+        finally:
+            logic.stopNow()
+            logic.leaveCase()
 
     def _needs_packages(self) -> None:
         absent = packages.missing()

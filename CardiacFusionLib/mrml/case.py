@@ -8,6 +8,7 @@ from typing import Any
 
 from CardiacFusionLib.mrml.case_nodes import CaseNodes
 from CardiacFusionLib.mrml.hierarchy import remove_folder
+from CardiacFusionLib.mrml.map_choice import segment_values
 from CardiacFusionLib.mrml.rows import FindingRow, FlagRow, MapChoice, SegmentRow, StenosisRow
 from CardiacFusionLib.mrml.shelf import Shelf
 from CardiacFusionLib.mrml.tables import frame_of
@@ -78,7 +79,7 @@ class CaseInScene:
         return self.nodes.wall_map_of(self.nodes.shown)
 
     def maps(self) -> tuple[MapChoice, ...]:
-        """The maps that the views can show, flow first."""
+        """The maps that the views can show, flow first; all but flow and reserve need the case folder to be drawn."""
         return tuple(MapChoice(s.quantity, s.title, s.unit, s.low, s.high) for s in self.nodes.scales.values())
 
     def branches(self) -> tuple[str, ...]:
@@ -88,11 +89,11 @@ class CaseInScene:
     def segments(self) -> tuple[SegmentRow, ...]:
         """The segment table in the map that is shown."""
         shown = self.nodes.shown
-        column = "mpr" if shown == "mpr" else "mbf_ml_min_g"
+        values = segment_values(self.nodes, shown)
         unit = self.nodes.scales[shown].unit
         rows = []
         for row in frame_of(self.nodes.tables[0]).to_dict("records"):
-            value = float(row.get(column, math.nan))
+            value = values.get(int(row["segment"]), math.nan)
             known = math.isfinite(value)
             rows.append(
                 SegmentRow(

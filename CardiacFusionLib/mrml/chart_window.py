@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from CardiacFusionLib.spatial.errors import StageError
+from CardiacFusionLib.mrml.snapshot import save_window
 
 SIZE = (1060, 900)
 _TEXT = (0.12, 0.12, 0.14)
@@ -91,16 +91,5 @@ def draw_charts(nodes: list[Any], path: Path, synthetic: bool, size: tuple[int, 
     words.GetTextProperty().SetFontSize(15)
     words.GetTextProperty().SetColor(*((0.75, 0.35, 0.1) if synthetic else (0.4, 0.4, 0.44)))
     view.GetRenderer().AddViewProp(words)
-    window.Render()
-    grab = vtk.vtkWindowToImageFilter()
-    grab.SetInput(window)
-    grab.ReadFrontBufferOff()
-    grab.Update()
-    first, last = grab.GetOutput().GetScalarRange()
-    if first == last:
-        raise StageError("views", f"the offscreen OpenGL driver drew an empty picture ({window.GetClassName()}).")
-    writer = vtk.vtkPNGWriter()
-    writer.SetFileName(str(path))
-    writer.SetInputData(grab.GetOutput())
-    writer.Write()
+    save_window(window, path)
     window.Finalize()

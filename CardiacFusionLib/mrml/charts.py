@@ -18,6 +18,8 @@ from CardiacFusionLib.spatial.tree import CoronaryTree, vessel_of
 AIF_RGB = (0.15, 0.15, 0.15)
 _WIDTH, _WIDE = 1.6, 3.5
 FOLDER = "Curves"
+# seventeen lines in a legend would cover the end of the curves; their colours have three meanings only
+CURVE_COLOURS = "LAD red, LCx orange, RCA blue"
 HIGHEST_MM = 6.0  # of the diameter chart: wider than any adult coronary artery but an ectatic one
 
 
@@ -45,6 +47,7 @@ def draw_perfusion_chart(shelf: Shelf, study: Perfusion) -> None:
         shade = VESSEL_RGB[AHA_TERRITORY[segment]]
         series.append(_series(shelf, role("chart.perfusion.segment", name), table, name, title, shade, _WIDTH))
     chart = _chart(shelf, "chart.perfusion", "First pass by segment", "time (s)", f"contrast agent ({unit})")
+    chart.SetTitle(f"First pass: {CURVE_COLOURS}, {blood[0].lower()}{blood[1:]} black")
     _show(chart, series)
 
 
@@ -112,7 +115,7 @@ def select_branch(shelf: Shelf, name: str) -> bool:
         return False
     spot = shelf.get(role("chart.diameter.spot", name))
     _show(chart, [line] if spot is None else [line, spot])
-    chart.SetTitle(f"Diameter along the {name}")
+    chart.SetTitle(f"Diameter along the {name}" + (", narrowings as diamonds" if spot is not None else ""))
     shelf.set_facts(branch=name)
     return True
 
@@ -126,8 +129,7 @@ def _chart(shelf: Shelf, name: str, title: str, x: str, y: str, highest: float |
         node.SetTitleFontSize(16)
         node.SetAxisTitleFontSize(14)
         node.SetAxisLabelFontSize(12)
-        node.SetLegendVisibility(True)
-        node.SetLegendFontSize(11)
+        node.SetLegendVisibility(False)
         node.SetGridVisibility(True)
         node.SetYAxisRangeAuto(highest is None)
         if highest is not None:

@@ -2,46 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from CardiacFusionLib.mrml import bullseye
+from CardiacFusionLib.mrml import bullseye, map_choice
 from CardiacFusionLib.mrml.case_nodes import CaseNodes
 from CardiacFusionLib.mrml.colours import add_legend, remove_legend
 from CardiacFusionLib.mrml.layout import PLANES
 from CardiacFusionLib.mrml.models import show_values
-from CardiacFusionLib.mrml.tables import frame_of
 from CardiacFusionLib.spatial.errors import BadInputError
 
 HIGHEST = 1e6
 
 
-def surface_key(quantity: str) -> str:
-    """The name under which the surface holds a quantity."""
-    return "mpr" if quantity == "mpr" else "mbf"
-
-
-def set_map(scene: Any, nodes: CaseNodes, key: str) -> None:
-    """Show one of the case's maps in slices, 3D and bullseye.
+def set_map(scene: Any, nodes: CaseNodes, key: str, draw: Callable[[], object] | None = None) -> None:
+    """Show one of the case's maps in slices, 3D and bullseye; ``draw()`` is asked for one that is not in the scene.
 
     Raises BadInputError for a map that the case does not hold.
     """
     scale = nodes.scales.get(key)
-    if scale is None or nodes.wall_map_of(key) is None:
+    if scale is None:
         raise BadInputError(f"This case holds no map '{key}'; it has {', '.join(nodes.scales)}.")
-    before = nodes.wall_map_of(nodes.shown)
+    mine, before = {n.GetID() for n in nodes.wall_maps}, nodes.shown
+    views = [scene.GetSingletonNode(plane.layout, "vtkMRMLSliceCompositeNode") for plane in PLANES]
+    showing = [view for view in views if view is not None and view.GetForegroundVolumeID() in mine]
+    if before != key and nodes.wall_map_of(before) is not None:
+        remove_legend(nodes.wall_map_of(before))
     nodes.shelf.set_facts(shown=key)
+    if nodes.wall_map_of(key) is None and draw is not None:
+        try:
+            draw()
+        except BaseException:
+            nodes.shelf.set_facts(shown=before)
+            raise
     now = nodes.wall_map_of(key)
-    for plane in PLANES:
-        composite = scene.GetSingletonNode(plane.layout, "vtkMRMLSliceCompositeNode")
-        if composite is not None and composite.GetForegroundVolumeID() == before.GetID():
-            composite.SetForegroundVolumeID(now.GetID())
-    if before is not now:
-        remove_legend(before)
-    wall = nodes.surface[0]
-    show_values(wall, surface_key(key), scale, nodes.colour)
-    column = "mpr" if key == "mpr" else "mbf_ml_min_g"
-    values = bullseye.segment_values(frame_of(nodes.tables[0]), column)
-    bullseye.recolour(nodes.shelf, values, scale, nodes.colour)
+    if now is None:
+        nodes.shelf.set_facts(shown=before)
+        raise BadInputError(f"The map '{key}' of this case lies on no wall; choose another.")
+    for view in showing:
+        view.SetForegroundVolumeID(now.GetID())
+    show_values(nodes.surface[0], map_choice.surface_key(key, nodes.scale.quantity), scale, nodes.colour)
+    bullseye.recolour(nodes.shelf, map_choice.segment_values(nodes, key), scale, nodes.colour)
     add_legends(nodes)
 
 
@@ -70,11 +71,13 @@ def set_threshold(nodes: CaseNodes, low: float, high: float) -> None:
     What holds no data stays hidden whatever ``low`` is: it is stored below zero.
     """
     low = max(float(low), 0.0)
-    high = float(high) if float(high) > low else HIGHEST
+    high = min(float(high), HIGHEST) if float(high) > low else HIGHEST
     quantity = nodes.shown
-    prefixes = (f"on_wall.{quantity}.", f"measured.stress.{quantity}.", f"wall_map.{quantity}")
-    for name in [name for prefix in prefixes for name in nodes.shelf.roles(prefix)]:
-        nodes.shelf.get(name).GetDisplayNode().SetThreshold(low, high)
+    slices = [
+        n for prefix in (f"on_wall.{quantity}.", f"measured.stress.{quantity}.") for n in nodes.shelf.under(prefix)
+    ]
+    for node in (*slices, nodes.wall_map_of(quantity)):
+        node.GetDisplayNode().SetThreshold(low, high)
     surface = nodes.surface[0].GetDisplayNode()
     surface.SetThresholdRange(low, high)
     surface.SetThresholdEnabled(True)

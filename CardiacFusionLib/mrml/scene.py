@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from CardiacFusionLib.mrml import borders, bullseye, charts, markups, models, perfusion_places, sequences
+from CardiacFusionLib.mrml import borders, bullseye, charts, map_choice, markups, models, perfusion_places, sequences
 from CardiacFusionLib.mrml.case_nodes import CaseNodes
 from CardiacFusionLib.mrml.colours import add_perfusion_table, add_vessel_table
 from CardiacFusionLib.mrml.display import add_legends
@@ -21,7 +21,7 @@ from CardiacFusionLib.mrml.transforms import add_transform, set_transform
 from CardiacFusionLib.mrml.volumes import add_ct, add_map, set_map
 from CardiacFusionLib.perfusion.result import Perfusion
 from CardiacFusionLib.report import narrowings
-from CardiacFusionLib.report.colours import Scale, flow_quantity, scale_of, vessel_rgb
+from CardiacFusionLib.report.colours import Scale, vessel_rgb
 from CardiacFusionLib.report.content import CaseContent
 from CardiacFusionLib.report.polar import PolarMap, polar_map
 from CardiacFusionLib.spatial.tree import Branch, CoronaryTree, vessel_of
@@ -104,13 +104,15 @@ class Drawing:
     def _all(self, content: CaseContent) -> None:
         shelf, scene = self.shelf, self.shelf.scene
         shelf.begin()
-        flow = flow_quantity(content.stress.maps)
-        scales = [scale_of(content.stress.maps, q) for q in (flow, "mpr") if q in content.stress.maps.maps]
+        every = map_choice.scales_of(content.stress.maps)
+        scales = map_choice.always_drawn(every)
+        # another map is drawn while it is shown, if the surface was given it
+        scales += [s for s in every if s not in scales and s.quantity in content.fusion.surface.values]
         polar = polar_map(content)
         shelf.set_facts(
             centre_mm=list(polar.centre_mm),
             span_mm=[polar.apex_z_mm, polar.base_z_mm],
-            scales=[asdict(s) for s in scales],
+            scales=[asdict(s) for s in every],
             synthetic=content.synthetic,
             z_mm=[float(z) for z in content.registration.pairing.z_mm],
         )
@@ -140,7 +142,7 @@ class Drawing:
         self._surface(content, scales)
         self._tree(content)
         shelf.keep("bullseye.chosen")
-        chosen = self.nodes.scales.get(self.nodes.shown, scales[0])
+        chosen = next((s for s in scales if s.quantity == self.nodes.shown), scales[0])
         self.bullseye(content, chosen, polar)
         if self._last is not None and self._last.stress.curves is content.stress.curves:
             shelf.keep("chart.perfusion")
@@ -156,8 +158,12 @@ class Drawing:
 
     def bullseye(self, content: CaseContent, scale: Scale, polar: PolarMap) -> None:
         """The bullseye in one quantity."""
-        column = "mpr" if scale.quantity == "mpr" else "mbf_ml_min_g"
-        values = bullseye.segment_values(content.fusion.segments, column)
+        column = map_choice.table_column(scale.quantity, self.nodes.scale.quantity)
+        if column is not None:
+            values = bullseye.segment_values(content.fusion.segments, column)
+        else:
+            means = map_choice.surface_means(self.nodes.surface[0], scale.quantity)
+            values = {int(s): means.get(int(s), np.nan) for s in content.fusion.segments["segment"]}
         tree = _clean(content.tree_heart)
         bullseye.draw_bullseye(self.shelf, values, scale, self.nodes.colour, tree, polar)
 
@@ -197,7 +203,8 @@ class Drawing:
                 values = study.maps.maps[scale.quantity]
                 title = f"{state.capitalize()} {scale.quantity.upper()} slice {number}"
                 name = role("measured", state, scale.quantity, number)
-                if self._values_drawn(state, scale.quantity) is values:  # its place is the transform's affair
+                # a map whose pixels are the same stays: its place is the transform's affair
+                if shelf.get(name) is not None and self._values_drawn(state, scale.quantity) is values:
                     shelf.keep(name)
                 else:
                     volume = perfusion_places.measured_slice(study.series, values, index)
@@ -231,8 +238,9 @@ class Drawing:
         scene, surface = self.shelf.scene, content.fusion.surface
         points = content.pose.to_lps(surface.points_mm)
         shown = self.nodes.shown
-        on_surface = {"mbf" if s.quantity != "mpr" else "mpr": s for s in scales}
-        key = "mpr" if shown == "mpr" and "mpr" in surface.values else "mbf"
+        on_surface = {map_choice.surface_key(s.quantity, scales[0].quantity): s for s in scales}
+        key = map_choice.surface_key(shown, scales[0].quantity)
+        key = key if key in surface.values else "mbf"
         data = models.wall_data(points, surface.triangles, surface.values)
         self._ct(
             "surface.wall",

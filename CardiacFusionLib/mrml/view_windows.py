@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from CardiacFusionLib.mrml.app import SceneApp
 from CardiacFusionLib.mrml.frames import points_ras
 from CardiacFusionLib.mrml.layout import aim, camera_of
-from CardiacFusionLib.spatial.errors import StageError
+from CardiacFusionLib.mrml.snapshot import image_of, save_image
 
 SIZE = (1060, 900)
 CENTRE_X = 450 / 1060  # the heart stands left of the middle; the colour legend has the strip on the right
@@ -71,32 +71,14 @@ class _View:
 
     def grab(self) -> Any:
         """Render and return the image as ``vtkImageData`` (RGB)."""
-        import vtk
-
         self.interactor.EnableRenderOn()
         self.window.Render()
         self.window.Render()  # legends and labels take their sizes from the first pass
-        grab = vtk.vtkWindowToImageFilter()
-        grab.SetInput(self.window)
-        grab.SetInputBufferTypeToRGB()
-        grab.ReadFrontBufferOff()
-        grab.ShouldRerenderOff()
-        grab.Update()
-        return grab.GetOutput()
+        return image_of(self.window)
 
     def save(self, path: Path) -> None:
         """Render to a PNG; StageError where the driver drew nothing."""
-        import vtk
-
-        image = self.grab()
-        first, last = image.GetScalarRange()
-        if first == last:
-            name = self.window.GetClassName()
-            raise StageError("views", f"the offscreen OpenGL driver drew an empty picture ({name}).")
-        writer = vtk.vtkPNGWriter()
-        writer.SetFileName(str(path))
-        writer.SetInputData(image)
-        writer.Write()
+        save_image(self.grab(), self.window, path)
 
     def close(self) -> None:
         """Let the managers go before the window."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from CardiacFusionLib.mrml import jumping
+from CardiacFusionLib.mrml import display, jumping
 from CardiacFusionLib.mrml.case import CaseInScene
 from CardiacFusionLib.mrml.dragging import LandmarkWatch
 from CardiacFusionLib.mrml.edits import EditWatch, centreline_of
@@ -22,6 +22,7 @@ from CardiacFusionLib.mrml.segmentations import labels_of
 from CardiacFusionLib.mrml.volumes import volume_of
 from CardiacFusionLib.pipeline import correct as reader
 from CardiacFusionLib.pipeline.corrected_case import content_with, open_reading, save_record
+from CardiacFusionLib.pipeline.more_maps import with_map
 from CardiacFusionLib.pipeline.session import SAME_MM, ReaderSession
 from CardiacFusionLib.spatial.errors import BadInputError, CardiacFusionError
 from CardiacFusionLib.spatial.pose import LANDMARK_NAMES
@@ -73,6 +74,29 @@ def session_of(case: CaseInScene) -> ReaderSession:
     return kept
 
 
+def drawing_of(case: CaseInScene) -> Drawing:
+    """What draws a case: one for all who draw it, since it knows what stands in the scene already."""
+    kept = _SESSIONS.drawing(case.shelf.root)
+    if kept is None:
+        kept = Drawing(case.shelf)
+        _SESSIONS.put(case.shelf.root, session_of(case), kept)
+    return kept
+
+
+def draw(case: CaseInScene) -> None:
+    """Bring the scene to the results as they are now, with the map that is shown."""
+    session = session_of(case)
+    shown, flow = case.nodes.shown, case.nodes.scale.quantity
+    results = session.results if shown == flow else with_map(session.results, shown)
+    content = content_with(session.reading, results, volume_of(case.ct), case.title)
+    drawing_of(case).draw(content)
+
+
+def show_map(case: CaseInScene, key: str) -> None:
+    """Show one of the case's maps; one that is not drawn yet is made from the case folder."""
+    display.set_map(case.scene, case.nodes, key, lambda: draw(case))
+
+
 class _Sessions:
     """Sessions (and what drew their cases) by the root node of the case; those of nodes that left their scene go."""
 
@@ -94,8 +118,8 @@ class _Sessions:
         return held[2] if held is not None else None
 
     def put(self, root: Any, session: ReaderSession, drawing: Drawing | None = None) -> None:
-        """Keep a session, and let go of those whose case is gone."""
-        self._held = [held for held in self._held if held[0].GetScene() is not None]
+        """Keep a session and what draws it, in place of what was kept; let go of those whose case is gone."""
+        self._held = [held for held in self._held if held[0].GetScene() is not None and held[0] is not root]
         self._held.append((root, session, drawing))
 
 
@@ -120,7 +144,6 @@ class Correction:
         self.scene = scene
         self._on_changed = on_changed
         self._on_problem = on_problem
-        self._drawing = _SESSIONS.drawing(case.shelf.root) or Drawing(case.shelf)
         self._landmarks = LandmarkWatch(case, self.apply)
         self._edits = EditWatch(case, self.apply_walls, self.apply_branch)
         self._busy = False
@@ -287,8 +310,7 @@ class Correction:
     def _draw(self) -> None:
         session = self.session
         with self._edits.paused():
-            content = content_with(session.reading, session.results, volume_of(self.case.ct), self.case.title)
-            self._drawing.draw(content)
+            draw(self.case)
             note(self.case, session)
             self.case.shelf.set_facts(accepted={"accepted": False, "by": ""})  # it is not what was accepted any more
             jumping.stand_upright(self.case, heart_centre(self.case.nodes))

@@ -17,13 +17,14 @@ from CardiacFusionLib.io.read import is_synthetic, read_ct, read_perfusion
 from CardiacFusionLib.models.loading import choose_device
 from CardiacFusionLib.models.manifest import read_manifest
 from CardiacFusionLib.perfusion.choices import Choices
+from CardiacFusionLib.pipeline.content import content_of
 from CardiacFusionLib.pipeline.dicom_out import write_dicom_results
 from CardiacFusionLib.pipeline.files import write_json, write_results
 from CardiacFusionLib.pipeline.progress import Listener, StageClock, peak_memory_mb, silent
 from CardiacFusionLib.pipeline.stages import Examinations, Given, Results, run
 from CardiacFusionLib.pipeline.stored import STAGES_FILE, write_stages
 from CardiacFusionLib.reorientation.result import Reorientation
-from CardiacFusionLib.report.content import CaseContent, RunInfo
+from CardiacFusionLib.report.content import RunInfo
 from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.spatial.pose import HeartPose
 from CardiacFusionLib.spatial.quality import Flag, Level, Quality
@@ -154,28 +155,6 @@ def _run_info(inputs: dict[str, dict[str, str]], clock: StageClock) -> RunInfo:
         weights=_weights(),
         parameters={"device": str(choose_device()[0])},
         timings_s=dict(clock.seconds),
-    )
-
-
-def content_of(results: Results, info: RunInfo, synthetic: bool, title: str) -> CaseContent:
-    """The results as report and scene take them; every stage must have run."""
-    assert results.examinations.ct is not None and results.pose is not None
-    assert results.reorientation is not None and results.ct_walls is not None and results.tree is not None
-    assert results.stress is not None and results.registration is not None and results.fusion is not None
-    return CaseContent(
-        ct=results.examinations.ct,
-        pose=results.pose,
-        reorientation=results.reorientation,
-        ct_walls=results.ct_walls,
-        tree=results.tree,
-        stress=results.stress,
-        rest=results.rest,
-        registration=results.registration,
-        fusion=results.fusion,
-        title=title,
-        synthetic=synthetic,
-        quality=results.quality,
-        run=info,
     )
 
 

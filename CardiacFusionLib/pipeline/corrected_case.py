@@ -10,10 +10,11 @@ from typing import Any
 
 from CardiacFusionLib.io.case_folder import CASE_FILE, CaseWriter, EarlierCase, read_case, read_record, sha256_of
 from CardiacFusionLib.io.read import read_ct
+from CardiacFusionLib.pipeline.content import content_of
 from CardiacFusionLib.pipeline.correct import Correction, recompute
 from CardiacFusionLib.pipeline.files import write_json, write_results
 from CardiacFusionLib.pipeline.progress import Listener, StageClock, silent
-from CardiacFusionLib.pipeline.stages import Examinations, Results
+from CardiacFusionLib.pipeline.stages import Results
 from CardiacFusionLib.pipeline.stored import STAGES_FILE, read_corrections, read_stages, write_corrections
 from CardiacFusionLib.report.content import CaseContent, RunInfo
 from CardiacFusionLib.spatial.errors import BadInputError
@@ -151,33 +152,18 @@ def write_case(
 
 
 def content_with(reading: Reading, results: Results, ct: Volume, title: str) -> CaseContent:
-    """The results as report and scene take them."""
-    assert results.pose is not None and results.reorientation is not None and results.ct_walls is not None
-    assert results.tree is not None and results.stress is not None
-    assert results.registration is not None and results.fusion is not None
+    """The results as report and scene take them; the CT is not kept with them."""
     record = reading.earlier.record
     inputs = record.get("inputs") or {}
-    return CaseContent(
-        ct=ct,
-        pose=results.pose,
-        reorientation=results.reorientation,
-        ct_walls=results.ct_walls,
-        tree=results.tree,
-        stress=results.stress,
-        rest=results.rest,
-        registration=results.registration,
-        fusion=results.fusion,
-        title=title,
-        synthetic=reading.earlier.synthetic,
-        quality=results.quality,
-        run=RunInfo(
-            version=str((record.get("software") or {}).get("version", "")),
-            inputs=tuple(f"{name}: {v['file']} (sha256 {v['sha256'][:12]})" for name, v in inputs.items()),
-            weights={str(k): str(v) for k, v in (record.get("weights") or {}).items()},
-            parameters={str(k): str(v) for k, v in (record.get("parameters") or {}).items()},
-            timings_s={str(k): float(v) for k, v in (record.get("seconds") or {}).items()},
-        ),
+    info = RunInfo(
+        version=str((record.get("software") or {}).get("version", "")),
+        inputs=tuple(f"{name}: {v['file']} (sha256 {v['sha256'][:12]})" for name, v in inputs.items()),
+        weights={str(k): str(v) for k, v in (record.get("weights") or {}).items()},
+        parameters={str(k): str(v) for k, v in (record.get("parameters") or {}).items()},
+        timings_s={str(k): float(v) for k, v in (record.get("seconds") or {}).items()},
     )
+    whole = replace(results, examinations=replace(results.examinations, ct=ct))
+    return content_of(whole, info, reading.earlier.synthetic, title)
 
 
 def _pictures(reading: Reading, results: Results, folder: Path, clock: StageClock, ct: Path | None) -> tuple[Flag, ...]:
@@ -185,9 +171,7 @@ def _pictures(reading: Reading, results: Results, folder: Path, clock: StageCloc
     from CardiacFusionLib.report.html import write_report
 
     with clock.stage("scene", "building the scene and the views"):
-        results = replace(results, examinations=Examinations(ct=ct_of(reading.earlier, ct)))
-        assert results.examinations.ct is not None
-        content = content_with(reading, results, results.examinations.ct, "CardiacFusion case")
+        content = content_with(reading, results, ct_of(reading.earlier, ct), "CardiacFusion case")
         outputs = write_scene_and_views(content, folder)
     flags = tuple(Flag("scene", "no_pictures", Level.DOUBTFUL, reason) for reason in outputs.problems)
     with clock.stage("report", "writing the report"):

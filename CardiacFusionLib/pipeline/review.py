@@ -7,7 +7,8 @@ Nothing here is a widget; scene work is done in ``mrml``, corrections in ``pipel
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,22 @@ from typing import Any
 from CardiacFusionLib.io.case_folder import FolderWriter
 from CardiacFusionLib.mrml import charts, display, jumping
 from CardiacFusionLib.mrml.app import save_scene
+from CardiacFusionLib.mrml.bullseye import BULLSEYE_VIEW
 from CardiacFusionLib.mrml.case import CaseInScene, cases_in, remove_case
 from CardiacFusionLib.mrml.layout import LAYOUT_IDS, arrange, register_layout
+from CardiacFusionLib.mrml.outputs import VIEW_NAMES
 from CardiacFusionLib.mrml.picking import SegmentPick
 from CardiacFusionLib.mrml.rows import FindingRow, FlagRow, LandmarkRow, MapChoice, SegmentRow, StenosisRow
 from CardiacFusionLib.mrml.scene import draw_new
+from CardiacFusionLib.mrml.snapshot import save_window
 from CardiacFusionLib.mrml.volumes import volume_of
-from CardiacFusionLib.pipeline.at_work import Changed, Correction, note, save, session_of, start_session
+from CardiacFusionLib.pipeline.at_work import Changed, Correction, note, save, session_of, show_map, start_session
 from CardiacFusionLib.pipeline.corrected_case import content_with, ct_of, open_reading, write_case
 from CardiacFusionLib.pipeline.session import ReaderSession
 from CardiacFusionLib.spatial.errors import BadInputError, StageError
 
 __all__ = [
+    "BULLSEYE_VIEW",
     "LAYOUT_IDS",
     "CaseInScene",
     "Changed",
@@ -82,8 +87,8 @@ def show_case(case: CaseInScene) -> None:
 
 
 def set_map(case: CaseInScene, key: str) -> None:
-    """Show one of ``case.maps()`` in all views."""
-    display.set_map(case.scene, case.nodes, key)
+    """Show one of ``case.maps()`` in all views; BadInputError where it is not drawn and the case folder is gone."""
+    show_map(case, key)
 
 
 def set_opacity(case: CaseInScene, opacity: float) -> None:
@@ -129,15 +134,22 @@ def export_case_folder(case: CaseInScene, target: Path) -> Path:
     return Path(target)
 
 
-def export_report(case: CaseInScene, target: Path) -> Path:
-    """Write the report of the case as it stands (one HTML file, without the scene's pictures)."""
+def export_report(case: CaseInScene, target: Path, windows: Mapping[str, Any] | None = None) -> Path:
+    """Write the report of the case as it stands (one HTML file).
+
+    ``windows``: render windows (VTK) of the views that show this case now, by the names of ``VIEW_NAMES``; their
+    pictures go into the report. The curves have figures of their own there.
+    """
     from CardiacFusionLib.report.html import write_report
 
     session = session_of(case)
     content = content_with(session.reading, session.results, volume_of(case.ct), case.title)
-    target = Path(target)
-    with _whole(target) as draft:
-        write_report(content, (), draft, "Pictures are in the scene; the command line's report holds them too.")
+    target, shown = Path(target), dict(windows or {})
+    missing = [name for name in VIEW_NAMES if name != "curves" and name not in shown]
+    reason = "Pictures of the views that were not shown are left out; the scene holds them." if missing else None
+    with tempfile.TemporaryDirectory(prefix="cardiacfusion-report-") as scratch, _whole(target) as draft:
+        pictures = [save_window(window, Path(scratch) / f"{name}.png") for name, window in shown.items()]
+        write_report(content, pictures, draft, reason)
     return target
 
 

@@ -35,13 +35,24 @@ MBF_RANGE = (0.0, 3.0)  # mL/min/g; normal stress flow is about 2.2-2.3 (PMC7706
 MPR_RANGE = (0.0, 4.0)  # stress/rest; below about 2 is commonly called reduced
 
 VESSEL_RGB = {"LAD": (0.86, 0.22, 0.27), "LCx": (0.95, 0.62, 0.15), "RCA": (0.25, 0.45, 0.85)}
-SHORT_TITLES = {"mbf": "MBF", "mpr": "MPR"}
+SHORT_TITLES = {
+    "mbf": "MBF",
+    "mpr": "MPR",
+    "mbf_se": "MBF error",
+    "mbf_model_free": "Model-free\nMBF",
+    "fit_residual": "Misfit",
+    "peak": "Peak",
+}
 TITLES = {
     "mbf": "Myocardial blood flow",
     "mpr": "Perfusion reserve (stress/rest)",
     "upslope": "Relative upslope",
     "peak": "Peak concentration",
     "time_to_peak": "Time to peak",
+    "mbf_se": "Standard error of flow",
+    "mbf_model_free": "Model-free blood flow",
+    "delay": "Delay of arrival",
+    "fit_residual": "Misfit of the flow model",
 }
 
 
@@ -99,15 +110,17 @@ def vessel_rgb(vessel: str | None) -> tuple[float, float, float]:
 
 
 def scale_of(maps: PerfusionMaps, quantity: str) -> Scale:
-    """The scale of one map: fixed for absolute flow and reserve, from the data (0 to 98th percentile) otherwise."""
+    """The scale of one map: fixed for absolute flow and reserve, from the data otherwise: 0 to the 98th percentile,
+    times from the 2nd (their differences within the wall are what is looked at)."""
     unit = maps.units.get(quantity, MAP_UNITS.get(quantity, ""))
     title = TITLES.get(quantity, quantity.replace("_", " ").capitalize())
     if quantity == "mpr":
         return Scale(quantity, *MPR_RANGE, unit, title)
-    if quantity == "mbf" and not maps.relative:
+    if quantity in ("mbf", "mbf_model_free") and not maps.relative:
         return Scale(quantity, *MBF_RANGE, unit, title)
     values = maps.maps[quantity][np.isfinite(maps.maps[quantity])] if quantity in maps.maps else np.array([])
     high = float(np.percentile(values, 98)) if values.size else 1.0
     if quantity == "mbf":
         return Scale(quantity, 0.0, max(high, 1e-3), "relative", "Relative blood flow")
-    return Scale(quantity, 0.0, max(high, 1e-3), unit, title)
+    low = float(np.percentile(values, 2)) if unit == "s" and values.size else 0.0
+    return Scale(quantity, max(low, 0.0), max(high, low + 1e-3), unit, title)

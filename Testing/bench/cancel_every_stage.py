@@ -18,27 +18,14 @@ import tempfile
 import time
 from pathlib import Path
 
-import psutil
-
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "CardiacFusion"))
+sys.path[:0] = [str(ROOT / "CardiacFusion"), str(ROOT / "Testing" / "widget")]
 from CardiacFusionPanel.job import Job  # noqa: E402
 from CardiacFusionPanel.progress import plan_of  # noqa: E402
+from processes import group_of  # noqa: E402
 
 _CT_SIDE = ("read", "reorient", "segment", "coronaries")  # not run again where a case is given
 GRACE_S = 0.8  # CardiacFusionPanel.run.GRACE_MS
-
-
-def group_of(pid: int) -> list[int]:
-    """Living processes of a process group."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if os.getpgid(process.pid) == pid and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
-        except (ProcessLookupError, psutil.NoSuchProcess):
-            continue
-    return found
 
 
 def cancel_in(stage: str, twin: Path, case: Path | None, folder: Path) -> tuple[float, list[str]] | None:

@@ -65,6 +65,11 @@ def test_a_dragged_apex_moves_the_other_views_and_its_release_the_whole_case(tmp
                 mouse(event)
             for right in range(2, 22, 2):
                 mouse("MouseMoveEvent", right)
+            borders = case.shelf.get("borders.segments").GetDisplayNode()
+            outlines = case.walls.GetDisplayNode()
+            assert not borders.GetVisibility2D()  # of the old segments: not over the new planes
+            assert outlines.GetSegmentVisibility2DOutline("myocardium")
+            assert not outlines.GetSegmentVisibility2DOutline("left_atrium")
             turned = array_of(views["Yellow"].node.GetSliceToRAS())
             assert np.abs(turned - before["Yellow"])[:3, :3].max() > 0.02  # another view followed
             assert np.abs(array_of(green.node.GetSliceToRAS()) - before["Green"]).max() < 1e-9  # this one stood still
@@ -72,6 +77,7 @@ def test_a_dragged_apex_moves_the_other_views_and_its_release_the_whole_case(tmp
             assert changes == []
             mouse("LeftButtonReleaseEvent", 20)
             assert [c.what for c in changes] == [("Apex",)]
+            assert borders.GetVisibility2D() and outlines.GetSegmentVisibility2DOutline("left_atrium")
             moved_mm = 20 * green.node.GetFieldOfView()[0] / 400
             assert hand.landmarks()[0].moved_mm == pytest.approx(moved_mm, abs=0.6)
             now = apply(matrix_of(case.nodes.ct_to_heart), landmarks_of(case.landmarks)["apex"])

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import PINNED_BACKEND
 from PIL import Image
 
-from CardiacFusionLib.mrml.outputs import VIEW_NAMES, SceneOutputs
+from CardiacFusionLib.mrml.outputs import VIEW_NAMES, SceneOutputs, write_scene_and_views
+from CardiacFusionLib.pipeline.packing import read_packed
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference" / "views"
 FAR = 48  # grey levels of 255: a pixel that differs by more shows something else
@@ -19,6 +21,17 @@ def small(path: Path, size: tuple[int, int]) -> np.ndarray:
     """(rows, columns, 3) of a picture at another size, pixels averaged."""
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB").resize(size, Image.Resampling.BOX)).astype(int)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> SceneOutputs:
+    """The six views of the kept twin, drawn once in a child process."""
+    pytest.importorskip("slicer", reason="slicer-core is not installed (pip install cardiacfusion[scene])")
+    heart = read_packed(REFERENCE.parent / "heart.npz")
+    made = write_scene_and_views(heart, tmp_path_factory.mktemp("heart"), backends=(PINNED_BACKEND,), timeout_s=400)
+    if not made.views:
+        pytest.skip(f"no offscreen OpenGL here: {made.problems[0]}")
+    return made
 
 
 @pytest.mark.parametrize("name", VIEW_NAMES)

@@ -92,7 +92,7 @@ def let_go(node: Any, index: int, by_ras: tuple[float, float, float]) -> None:
 
 def test_an_opened_case_lists_what_the_run_found(reading: Reading) -> None:
     case = reading.case
-    assert [m.key for m in case.maps()] == ["mbf", "mpr"]
+    assert [m.key for m in case.maps()] == ["mbf", "mpr", "upslope", "peak", "time_to_peak"]
     rows = {row.number: row for row in case.segments()}
     assert len(rows) == 16 and rows[8].value < 0.7 * rows[11].value and rows[8].territory_aha == "LAD"
     assert case.stenoses()[0].branch == "LAD" and case.stenoses()[0].clear
@@ -415,7 +415,15 @@ def test_exports_are_written_whole(reading: Reading, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "report.html"]
 
 
-def test_a_click_on_the_bullseye_names_the_segment_under_it(reading: Reading, monkeypatch) -> None:
+def click(interactor: Any, x: int, y: int, drawn: int = 0) -> None:
+    """Press, move right by so many pixels, let go."""
+    interactor.SetEventInformation(x, y)
+    interactor.InvokeEvent("LeftButtonPressEvent")
+    interactor.SetEventInformation(x + drawn, y)
+    interactor.InvokeEvent("LeftButtonReleaseEvent")
+
+
+def test_a_click_on_the_bullseye_names_the_segment_under_it(reading: Reading, tmp_path: Path) -> None:
     from CardiacFusionLib.mrml.app import choose_window
     from CardiacFusionLib.mrml.bullseye import BULLSEYE_VIEW, place
     from CardiacFusionLib.mrml.layout import aim_bodies, heart_centre
@@ -434,10 +442,13 @@ def test_a_click_on_the_bullseye_names_the_segment_under_it(reading: Reading, mo
             view.renderer.SetWorldPoint(*world.tolist(), 1.0)
             view.renderer.WorldToDisplay()
             x, y, _ = view.renderer.GetDisplayPoint()
-            view.interactor.SetEventInformation(round(x), round(y))
-            view.interactor.InvokeEvent("LeftButtonPressEvent")
+            click(view.interactor, round(x), round(y))
+        click(view.interactor, round(x), round(y), 12)  # a drag turns the view and picks nothing
         handle.stop()
-        view.interactor.InvokeEvent("LeftButtonPressEvent")
+        click(view.interactor, round(x), round(y))
+        report = review.export_report(reading.case, tmp_path / "report.html", {"bullseye": view.window})
+        page = report.read_text(encoding="utf-8")
+        assert page.count("data:image/png") > 1 and "views that were not shown" in page
     finally:
         view.close()
     assert picked == [1, 8, 15]
@@ -455,3 +466,40 @@ def test_saving_is_what_the_next_opening_shows(reading: Reading, folder: Path) -
         assert again.segments() == reading.case.segments()
         save_scene(app.scene, folder.parent / "kept.mrb")
     (folder.parent / "kept.mrb").unlink()
+
+
+def test_every_map_of_the_case_can_be_shown_with_its_unit(reading: Reading) -> None:
+    """One that is not drawn yet is made from the case folder, follows a correction, and goes when another is chosen."""
+    case = reading.case
+    flow = {row.number: row.value for row in case.segments()}
+    assert case.nodes.wall_map_of("peak") is None
+    for key, unit in (("peak", "mmol/L"), ("time_to_peak", "s")):
+        review.set_map(case, key)
+        wall = case.nodes.wall_map_of(key)
+        for plane in PLANES:
+            composite = reading.app.scene.GetSingletonNode(plane.layout, "vtkMRMLSliceCompositeNode")
+            assert composite.GetForegroundVolumeID() == wall.GetID()
+        assert wall.GetAttribute("CardiacFusion.Unit") == unit
+        assert case.nodes.surface[0].GetDisplayNode().GetActiveScalarName() == key
+        assert {row.unit for row in case.segments()} == {unit}
+        assert f"({unit})" in _legend_of(wall).GetTitleText()
+    assert case.nodes.wall_map_of("peak") is None  # only what is shown is kept
+    assert all(abs(row.value - 9.0) < 0.01 for row in case.segments())
+    review.set_map(case, "peak")
+    for row in case.segments():  # the bullet heart's peak is 0.4 of its flow
+        assert row.value == pytest.approx(0.4 * flow[row.number], rel=0.08), row.number
+    let_go(case.landmarks, 0, (6.0, 0.0, 0.0))
+    assert reading.changes and case.nodes.shown == "peak" and case.nodes.wall_map_of("peak") is not None
+    review.set_map(case, "mbf")
+    reading.hand.undo()
+    assert {name.split(".")[2] for name in case.shelf.roles("measured.stress.")} == {"mbf", "mpr"}
+    assert case.shelf.roles("wall_map.") == ["wall_map.mbf", "wall_map.mpr"]
+    assert {row.number: row.value for row in case.segments()} == flow
+    with pytest.raises(BadInputError, match="holds no map 'nothing'"):
+        review.set_map(case, "nothing")
+
+
+def _legend_of(node: Any) -> Any:
+    import slicer
+
+    return slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node)

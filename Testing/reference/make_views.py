@@ -1,7 +1,7 @@
 """Draw the references of the six views anew: ``python Testing/reference/make_views.py``. Look at them afterwards.
 
-They show the bullet heart (``Testing/mrml/bullet_case.py``), whose every value is known in closed form, at a third of
-the size, drawn with software OpenGL so that every machine draws the same.
+They show a fused twin (``heart.npz``, made by ``keep_heart.py``; SYNTHETIC) at a third of the size, drawn with software
+OpenGL so that every machine draws the same.
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from CardiacFusionLib.mrml.outputs import write_scene_and_views
+from CardiacFusionLib.pipeline.packing import read_packed
+
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "mrml"))
-
-from bullet_case import bullet_case  # noqa: E402
-
-from CardiacFusionLib.mrml.outputs import write_scene_and_views  # noqa: E402
 
 SIZE = (353, 300)
 
@@ -26,7 +24,9 @@ def main() -> None:
     """Write ``views/*.png`` beside this file."""
     (HERE / "views").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        made = write_scene_and_views(bullet_case(64, 2.4), Path(scratch), backends=("vtkOSOpenGLRenderWindow",))
+        made = write_scene_and_views(
+            read_packed(HERE / "heart.npz"), Path(scratch), backends=("vtkOSOpenGLRenderWindow",)
+        )
         if made.problems:
             sys.exit(made.problems[0])
         for view in made.views:

@@ -90,6 +90,8 @@ class FakeReview:
     loaded: list[FakeCase] = field(default_factory=list)
     error: Exception | None = None
     Correction: Any = FakeCorrection
+    BULLSEYE_VIEW: str = "CardiacFusionBullseye"
+    picks: list[Any] = field(default_factory=list)  # who hears clicks on the bullseye: (callback, interactor)
 
     def load_case(self, folder: Path, scene: Any) -> FakeCase:
         if self.error is not None:
@@ -104,6 +106,17 @@ class FakeReview:
     def remove_case(self, case: FakeCase) -> int:
         case.node.GetScene().RemoveNode(case.node)
         return 1
+
+    def export_report(self, case: Any, target: Path, windows: Any) -> Path:
+        if self.error is not None:
+            raise self.error
+        self.calls.append(("export_report", target, windows))
+        return target
+
+    def on_segment_picked(self, case: Any, callback: Any, interactor: Any) -> Any:
+        entry = (callback, interactor)
+        self.picks.append(entry)
+        return SimpleNamespace(stop=lambda: self.picks.remove(entry))
 
     def jump_to(self, case: Any, kind: str, what: Any) -> tuple[float, float, float]:
         self.calls.append(("jump_to", kind, what))

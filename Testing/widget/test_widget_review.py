@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -101,6 +102,7 @@ def test_corrections_are_handed_on(desk: Any, review: FakeReview) -> None:
         ("reset", "apex"), ("reset", None), ("undo",), ("accept", True, "A. Reader"), ("delete_branch", "RCA")
     ]  # fmt: skip
     assert ("select_branch", "RCA") in review.calls
+    assert correction.who == "A. Reader"
 
 
 def test_what_was_recomputed_is_told(desk: Any, review: FakeReview) -> None:
@@ -165,3 +167,75 @@ def test_an_unexpected_fault_is_told_and_the_panel_goes_on(
     review.error = None
     desk.ui.opacitySlider.value = 0.5
     assert review.calls[-1] == ("set_opacity", 0.5)
+
+
+class Views:
+    """Plays the layout manager with two 3D views."""
+
+    threeDViewCount = 2
+
+    def __init__(self, review: FakeReview) -> None:
+        self.shown: list[Any] = []
+        self.names = ("1", review.BULLSEYE_VIEW)
+        self.setLayout = self.shown.append
+
+    def sliceWidget(self, layout: str) -> Any:
+        view = SimpleNamespace(renderWindow=lambda: f"window {layout}")
+        return SimpleNamespace(visible=layout != "Green", sliceView=lambda: view)
+
+    def layoutLogic(self) -> Any:
+        return SimpleNamespace(GetLayoutNode=lambda: None)
+
+    def threeDWidget(self, index: int) -> Any:
+        node = SimpleNamespace(GetLayoutName=lambda: self.names[index])
+        view = SimpleNamespace(
+            mrmlViewNode=lambda: node,
+            interactor=lambda: f"interactor {index}",
+            renderWindow=lambda: f"window {index}",
+        )
+        return SimpleNamespace(visible=True, threeDView=lambda: view)
+
+
+def test_a_click_on_the_bullseye_takes_all_views_to_its_segment(
+    desk: Any, review: FakeReview, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views = Views(review)
+    monkeypatch.setattr(desk.slicer.app, "layoutManager", lambda: views, raising=False)
+    monkeypatch.setattr(review, "register_layout", lambda node: {"review": 4417, "planes": 4418}, raising=False)
+    desk.ui.layoutReviewButton.click()
+    desk.ui.layoutPlanesButton.click()
+    assert views.shown == [4417, 4418]
+    ((callback, interactor),) = review.picks  # one listener, whatever was pressed before
+    assert interactor == "interactor 1"
+    callback(7)
+    assert ("jump_to", "segment", 7) in review.calls
+    assert desk.ui.segmentTable.currentRow() == 0
+    before = len(review.calls)
+    callback(3)  # a segment that the table does not hold
+    assert len(review.calls) == before
+    desk.ui.removeCaseButton.click()
+    assert review.picks == []
+
+
+def test_nobody_hears_clicks_when_the_panel_has_gone(
+    desk: Any, review: FakeReview, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views = Views(review)
+    monkeypatch.setattr(desk.slicer.app, "layoutManager", lambda: views, raising=False)
+    monkeypatch.setattr(review, "register_layout", lambda node: {"review": 4417}, raising=False)
+    desk.ui.layoutReviewButton.click()
+    assert len(review.picks) == 1
+    desk.widget.cleanup()
+    assert review.picks == []
+
+
+def test_the_report_takes_the_views_that_are_on_the_screen(
+    desk: Any, review: FakeReview, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    views = Views(review)
+    monkeypatch.setattr(desk.slicer.app, "layoutManager", lambda: views, raising=False)
+    desk.ui.exportFolderEdit.text = str(tmp_path)
+    desk.ui.exportReportButton.click()
+    shown = {"short_axis": "window Red", "long_axis_vertical": "window Yellow"}
+    bodies = {"surface_3d": "window 0", "bullseye": "window 1"}
+    assert review.calls[-1] == ("export_report", tmp_path / "Case_1.html", {**shown, **bodies})

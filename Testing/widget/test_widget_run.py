@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from fake_review import FakeReview
+from processes import group_of
 
 SAY_PID = "import os, sys, json, time\nos.setsid()\nprint(json.dumps({'pid': os.getpid()}), flush=True)\n"
 TELL = (
@@ -79,18 +79,6 @@ def until(desk: Any, true: Callable[[], bool], seconds: float = 60.0) -> None:
     loop.exec_()
     ticker.stop()
     assert true()
-
-
-def group_of(pid: int) -> list[int]:
-    """Living processes of a process group."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if os.getpgid(process.pid) == pid and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
-        except (ProcessLookupError, psutil.NoSuchProcess):
-            continue
-    return found
 
 
 def left_behind(desk: Any) -> list[str]:
