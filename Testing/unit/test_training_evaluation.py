@@ -202,3 +202,13 @@ def test_another_look_changes_only_what_it_says() -> None:
     assert pale[0, 0, 0] == pytest.approx(60 + 0.45 * 340) and pale[0, 0, 5] == 40.0
     grain = LOOKS["noisy"](hu, labels) - hu
     assert grain.std() == pytest.approx(60.0, rel=0.1) and np.array_equal(grain, LOOKS["noisy"](hu, labels) - hu)
+
+
+def test_confidence_is_held_against_right_and_wrong_poses() -> None:
+    told = [(0.9, True), (0.8, True), (0.7, False), (0.2, False)]
+    found = [{"kind": GOOD, "level": "good", "score": 1.0, "confidence": c, "right": r} for c, r in told]
+    refused = {"kind": "head", "level": "unusable", "score": 0.0}
+    figures = quality_figures([*found, refused])
+    assert figures["confidence_sure_right"] == {"mean": pytest.approx(2 / 3), "n": 3}
+    assert figures["confidence_unsure_right"] == {"mean": 0.0, "n": 1}
+    assert figures["confidence_brier"]["mean"] == pytest.approx((0.01 + 0.04 + 0.49 + 0.04) / 4)

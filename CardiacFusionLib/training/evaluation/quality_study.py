@@ -18,29 +18,37 @@ from CardiacFusionLib import __version__
 from CardiacFusionLib.io.checks import check_contrast, check_ct
 from CardiacFusionLib.pipeline.stages import Examinations, run
 from CardiacFusionLib.spatial.errors import CardiacFusionError
+from CardiacFusionLib.spatial.pose import HeartPose
 from CardiacFusionLib.spatial.quality import Level
 from CardiacFusionLib.spatial.volume import Volume
+from CardiacFusionLib.training.evaluation import ct_figures
 from CardiacFusionLib.training.evaluation.cache import fingerprint
 from CardiacFusionLib.training.evaluation.corruption import CORRUPTIONS, HEARTLESS, SPACING_MM, good
 from CardiacFusionLib.training.evaluation.resumable import Found, Job, place, resumed
 from CardiacFusionLib.twin.case import draw_twin
 
 GOOD = "good"
+RIGHT = {"axis_deg": 5.0, "roll_deg": 10.0, "centre_mm": 5.0}  # what ``reorientation.certainty`` calls a right pose
 OTHER_HEARTS = 500_000  # corrupted inputs are made of other hearts than the good ones
 
 
-def look(ct: Volume) -> Found:
-    """``score`` 0..1 and ``level`` the way the pipeline would have given them; a refused input scores 0."""
+def look(ct: Volume, truth: HeartPose) -> Found:
+    """``score`` 0..1 and ``level`` the way the pipeline would have given them; a refused input scores 0. For an input
+    that was not refused also the pose's ``confidence`` and whether it was ``right``, in the sense of the confidence."""
     try:
         check_ct(ct)
         check_contrast(ct)
         results = run(Examinations(ct), upto="segment")
     except CardiacFusionError as error:
         return {"score": 0.0, "level": Level.UNUSABLE.name.lower(), "refused": str(error)}
-    assert results.ct_walls is not None and results.ct_walls.score is not None
+    assert results.ct_walls is not None and results.ct_walls.score is not None and results.reorientation is not None
     quality = results.quality
     reasons = [flag.reason for flag in quality.flags]
-    return {"score": results.ct_walls.score, "level": quality.level.name.lower(), "reasons": reasons}
+    pose = results.reorientation.pose
+    away = ct_figures.pose_figures(pose, truth)
+    right = all(away[name] <= limit for name, limit in RIGHT.items())
+    told = {"confidence": pose.confidence, "right": right}
+    return {"score": results.ct_walls.score, "level": quality.level.name.lower(), "reasons": reasons, **told}
 
 
 def one_input(kind: str, seed: int) -> Found:
@@ -51,7 +59,7 @@ def one_input(kind: str, seed: int) -> Found:
     name = int(hashlib.sha256(kind.encode()).hexdigest()[:8], 16)
     maker = good if kind == GOOD else CORRUPTIONS[kind]
     ct = maker(drawn, np.random.default_rng((seed, name)))
-    return {"kind": kind, "seed": seed, **look(ct), "seconds": time.perf_counter() - start}
+    return {"kind": kind, "seed": seed, **look(ct, drawn.ct_pose), "seconds": time.perf_counter() - start}
 
 
 def inputs(cases: int, seed: int) -> list[Job]:
@@ -75,10 +83,24 @@ def quality_figures(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         figures[f"{kind}_called_good"] = {"mean": levels.count("good") / len(levels), "n": len(levels)}
         figures[f"{kind}_stopped"] = {"mean": levels.count("unusable") / len(levels), "n": len(levels)}
         figures[f"{kind}_score"] = {"mean": float(np.mean([f["score"] for f in of_kind])), "n": len(levels)}
+    figures |= _confidence_figures([f for f in found if "confidence" in f])
     heartless = [f["level"] == "good" for f in found if f["kind"] in HEARTLESS]
     if heartless:
         figures["heartless_called_good"] = {"mean": float(np.mean(heartless)), "n": len(heartless)}
     return figures
+
+
+def _confidence_figures(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Is a pose right as often as its confidence says? Mean confidence, share of right poses, Brier score, and share of
+    right ones above and below 0.5."""
+    if not found:
+        return {}
+    told = np.array([f["confidence"] for f in found])
+    right = np.array([f["right"] for f in found], float)
+    figures = {"confidence": told, "confidence_right": right, "confidence_brier": (told - right) ** 2}
+    for name, part in (("sure", told >= 0.5), ("unsure", told < 0.5)):
+        figures[f"confidence_{name}_right"] = right[part]
+    return {name: {"mean": float(v.mean()), "n": int(v.size)} for name, v in figures.items() if v.size}
 
 
 def evaluate_quality(

@@ -52,8 +52,9 @@ TWIN = (
     Row("aif", "peak_frames", "peak of the AIF", "frames"),
     Row("landmarks", "in_image_mm", "RV insertions in the slice", "mm", ("<=", 2.0)),
     Row("landmarks", "in_image_within_10mm", "… within 10 mm", "share"),
-    Row("landmarks", "out_of_image_mm", "apex and base outside the stack (through the CT)", "mm", ("<=", 6.0)),
+    Row("landmarks", "out_of_image_mm", "apex and base outside the stack (CT and outlines)", "mm", ("<=", 6.0)),
     Row("landmarks", "out_of_image_within_10mm", "… within 10 mm", "share"),
+    Row("landmarks", "cmr_alone_out_of_image_mm", "… from the CMR's outlines alone", "mm", ("<=", 6.0)),
     Row("registration", "wall_dice", "wall after the SDN, Dice", "", (">=", 0.92)),
     Row("registration", "folded_share", "folded pixels", "share", ("<=", 0.0005)),
     Row("registration", "rv_insertion_mm", "muscle at the anterior RV insertion after the SDN", "mm", ("<=", 3.0)),
@@ -80,6 +81,9 @@ TWIN = (
     Row("quality", "auroc", "spoilt against good inputs, AUROC of the score", "", (">=", 0.97)),
     Row("quality", "heartless_called_good", "'good' on an input without a heart", "share", ("<=", 0.0)),
     Row("quality", "good_called_good", "good hearts called good", "share"),
+    Row("quality", "confidence_sure_right", "poses right (5° axis, 10° roll, 5 mm) where confidence ≥ 0.5", "share"),
+    Row("quality", "confidence_unsure_right", "poses right where confidence < 0.5", "share"),
+    Row("quality", "confidence_brier", "confidence against right or wrong, Brier score", ""),
 )  # fmt: skip
 TIMES = ("reorientation", "ct_walls", "cmr_walls", "registration", "perfusion", "coronaries", "fusion")
 INTRODUCTION = """# Accuracy
