@@ -22,6 +22,7 @@ from CardiacFusionLib.coronaries.radius import ENCLOSED_SHARE, CrossSections, bl
 from CardiacFusionLib.spatial.volume import Volume
 
 MIN_ENCLOSED = 0.84  # from the fork to the end, on average
+FAIR_SCORE = -2.0  # what goes on from an artery may fade so far (99 % of true points, and one in ten false ones)
 MAX_BRIGHTNESS = 1.15  # of the aorta's contrast; calcium in part of a stretch does not lift its window this far
 MIN_BRIGHTNESS = 0.17
 WINDOW_MM = 8.0
@@ -134,13 +135,16 @@ def _artery_points(tree: PathTree, nodes: list[int], picture: Picture) -> int:
         # the fork itself is no disc: what it lacks does not count against a good window right behind it
         good = np.maximum(so_far, along(cut.enclosed)) >= MIN_ENCLOSED
         good &= along(cut.enclosed) >= MIN_ENCLOSED
+        good &= (light >= COARSE_BRIGHTNESS) & (light <= COARSE_MAX_BRIGHTNESS)
+        fair = good
     else:
         parts = features(cut, read(picture.tubes, picture.ct, line), picture.blood)
-        good = score(*(along(part) for part in parts)) >= 0.0
-    good &= (light >= (COARSE_BRIGHTNESS if coarse else MIN_BRIGHTNESS)) & (
-        light <= (COARSE_MAX_BRIGHTNESS if coarse else MAX_BRIGHTNESS)
-    )
+        likely = score(*(along(part) for part in parts))
+        lit = (light >= MIN_BRIGHTNESS) & (light <= MAX_BRIGHTNESS)
+        good, fair = lit & (likely >= 0.0), lit & (likely >= FAIR_SCORE)
     last = _last_good(good, PROXIMAL_TOLERATED_MM if coarse and joint < 0 else TOLERATED_MM)
+    while 0 <= last < len(line) - 1 and fair[last + 1]:
+        last += 1
     if (last + 1) * STEP_MM < min(MIN_BRANCH_MM, 0.9 * length):
         return 0
     if coarse and last < TOLERATED_MM / STEP_MM and last < len(line) - 1:
