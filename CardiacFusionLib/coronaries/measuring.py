@@ -15,6 +15,7 @@ from CardiacFusionLib.coronaries.pruning import Picture
 from CardiacFusionLib.coronaries.radius import (
     CALCIUM_OVER_BLOOD_HU,
     CrossSections,
+    Profile,
     cross_sections,
     measured,
     radial_steps,
@@ -60,20 +61,25 @@ def measure(ways: PathTree, named: list[NamedPath], picture: Picture) -> Measure
     branches: list[Branch] = []
     stenoses: list[Stenosis] = []
     for name, branch in drawn.items():
-        first = measured(cuts[name], blood.hu, picture.blur_mm)
-        reference = healthy(branch.arc_mm, 2.0 * first.radius_mm)
-        within = measured(cuts[name], blood.hu, picture.blur_mm, reference / 2.0)
-        # only a narrowed lumen has its wall away from it
-        narrowed = REMODELLING * np.clip((NARROWED - 2.0 * first.radius_mm / reference) / NARROWED_OVER, 0.0, 1.0)
-        radius = (1.0 - narrowed) * first.radius_mm + narrowed * within.radius_mm
-        profile = replace(first, radius_mm=radius)
-        branch = Branch(name, branch.points_mm, radius, branch.parent, healthy(branch.arc_mm, 2.0 * radius))
+        profile = lumen_of(cuts[name], branch.arc_mm, blood.hu, picture.blur_mm)
+        reference = healthy(branch.arc_mm, 2.0 * profile.radius_mm)
+        branch = Branch(name, branch.points_mm, profile.radius_mm, branch.parent, reference)
         branches.append(branch)
         if not name.startswith(SIDE):
             stenoses += find_stenoses(branch, profile, blood.sd_hu / blood.contrast_hu)
     bridged = tuple(p.name for p in named if ways.gap[p.nodes].mean() > GAP_SHARE_DOUBT)
     ringed = tuple(name for name, cut in cuts.items() if _is_ringed(cut, blood.hu))
     return Measured(tuple(branches), tuple(stenoses), bridged, ringed)
+
+
+def lumen_of(cut: CrossSections, arc_mm: NDArray[np.float64], blood_hu: float, blur_mm: float) -> Profile:
+    """The lumen along a branch whose cross-sections lie at ``arc_mm`` (n,), narrowings read between both walls."""
+    first = measured(cut, blood_hu, blur_mm)
+    reference = healthy(arc_mm, 2.0 * first.radius_mm)
+    within = measured(cut, blood_hu, blur_mm, reference / 2.0)
+    # only a narrowed lumen has its wall away from it
+    narrowed = REMODELLING * np.clip((NARROWED - 2.0 * first.radius_mm / reference) / NARROWED_OVER, 0.0, 1.0)
+    return replace(first, radius_mm=(1.0 - narrowed) * first.radius_mm + narrowed * within.radius_mm)
 
 
 def _centred_by_picture(branch: Branch, picture: Picture) -> tuple[Branch, CrossSections]:

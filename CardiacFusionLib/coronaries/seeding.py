@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from skimage.graph import MCP_Geometric
 
 from CardiacFusionLib.coronaries.centreline import centred, read
+from CardiacFusionLib.coronaries.centring import recentred
 from CardiacFusionLib.coronaries.lumen import MIN_CONTRAST_HU, SURROUNDINGS_HU, cropped
+from CardiacFusionLib.coronaries.measuring import lumen_of
 from CardiacFusionLib.coronaries.paths import COST_FLOOR, RIDGE
 from CardiacFusionLib.coronaries.radius import blur_of, cross_sections, measured
 from CardiacFusionLib.coronaries.stenosis import find_stenoses, healthy
@@ -63,10 +65,13 @@ def seeded(
         points = np.concatenate([first[None], points])
     cut = cross_sections(points, ct, blood)
     blur = blur_of(cut, blood)
-    lumen = measured(cut, blood, blur)
-    reference = healthy(Branch(name, points, lumen.radius_mm).arc_mm, 2.0 * lumen.radius_mm)
-    profile = measured(cut, blood, blur, reference / 2.0)
-    branch = Branch(name, points, profile.radius_mm, parent, reference)
+    arc = Branch(name, points, np.ones(len(points))).arc_mm
+    radius = measured(cut, blood, blur).radius_mm
+    points, cut = recentred(points, cut, radius, healthy(arc, 2.0 * radius) / 2.0, part, blood, blur)
+    branch = Branch(name, points, np.ones(len(points)), parent)
+    profile = lumen_of(cut, branch.arc_mm, blood, blur)
+    reference = healthy(branch.arc_mm, 2.0 * profile.radius_mm)
+    branch = replace(branch, radius_mm=profile.radius_mm, reference_mm=reference)
     return replace(tree, branches=(*tree.branches, branch), stenoses=(*tree.stenoses, *find_stenoses(branch, profile)))
 
 

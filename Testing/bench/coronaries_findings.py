@@ -4,7 +4,8 @@
 
 Per heart: the true wall (from the anatomy), the true tree with narrowings misread, missed and invented and side
 branches lost, and the true stress flow in three slices with regional error, grain, gain, roll and height error. What is
-judged are territories and findings alone. Errors below: a few twins at 0.4 mm (narrowings), 40 at 1 mm (the rest).
+judged are territories and findings alone. The tree's errors below are the most that is allowed, and
+more than was measured at 0.4 mm; those of flow were measured on 40 twins.
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ LEVELS = (0.80, 0.50, 0.20)
 class Errors:
     """Standard deviations unless said otherwise."""
 
-    percent: float = 9.0  # points of % diameter
-    percent_bias: float = -4.0
-    missed: float = 0.07  # share of narrowings
-    invented: float = 0.3  # of 50-75 %, a heart
-    side_lost: float = 0.12  # share of side branches without a name
+    percent: float = 10.0  # points of % diameter
+    percent_bias: float = 2.0
+    missed: float = 0.10  # share of narrowings
+    invented: float = 0.5  # of 50-75 %, a heart
+    side_lost: float = 0.15  # share of side branches without a name
     region: float = 0.065  # relative, correlated over 50 degrees: segment error of the perfusion stage
     grain: float = 0.06  # relative, a ring bin of 6 degrees
     slice_gain: float = 0.03
