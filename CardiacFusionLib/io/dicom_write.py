@@ -14,6 +14,9 @@ from CardiacFusionLib.spatial.series import Series, SlicePose
 from CardiacFusionLib.spatial.volume import Volume
 
 _HU_OFFSET = -1024
+# what an enhanced MR object must say of the readout, and is not done here
+_MODIFIERS = ("InversionRecovery", "T2Preparation", "PartialFourier", "ParallelAcquisition")
+_MODES = ("FlowCompensation", "SpectrallySelectedExcitation", "SpatialPresaturation", "Spoiling", "Tagging")
 _STORED_MAX = 65535
 
 
@@ -165,7 +168,8 @@ def _write_enhanced(series: Series, folder: Path, title: str, comment: str) -> N
     obj.ContentQualification = "RESEARCH"
     obj.PixelPresentation, obj.VolumetricProperties = "MONOCHROME", "VOLUME"
     obj.VolumeBasedCalculationTechnique, obj.ComplexImageComponent = "NONE", "MAGNITUDE"
-    obj.AcquisitionContrast, obj.MRAcquisitionType = "PERFUSION", "2D"
+    obj.AcquisitionContrast = "PERFUSION"
+    obj.AcquisitionContextSequence = []
     obj.ResonantNucleus, obj.KSpaceFiltering, obj.MagneticFieldStrength = "1H", "NONE", 1.5
     obj.ApplicableSafetyStandardAgency = "IEC"
     obj.LossyImageCompression, obj.PresentationLUTShape = "00", "IDENTITY"
@@ -182,14 +186,23 @@ def _write_enhanced(series: Series, folder: Path, title: str, comment: str) -> N
     shared.PixelValueTransformationSequence = _one(
         RescaleIntercept=decimals([intercept])[0], RescaleSlope=decimals([slope])[0], RescaleType="US"
     )
-    timing: dict[str, object] = {"RFEchoTrainLength": 1, "GradientEchoTrainLength": 1}
+    heart = _one(CodeValue="80891009", CodingSchemeDesignator="SCT", CodeMeaning="Heart")
+    shared.FrameAnatomySequence = _one(FrameLaterality="U", AnatomicRegionSequence=heart)
+    timing: dict[str, object] = {"EchoTrainLength": 1, "RFEchoTrainLength": 0, "GradientEchoTrainLength": 1}
+    timing["SpecificAbsorptionRateSequence"] = _one(
+        SpecificAbsorptionRateDefinition="IEC_WHOLE_BODY", SpecificAbsorptionRateValue=0.0
+    )
+    timing["OperatingModeSequence"] = _one(OperatingModeType="STATIC FIELD", OperatingMode="IEC_NORMAL")
     if series.sequence.tr_ms is not None:
         timing["RepetitionTime"] = decimals([series.sequence.tr_ms])[0]
     if series.sequence.flip_deg is not None:
         timing["FlipAngle"] = decimals([series.sequence.flip_deg])[0]
     shared.MRTimingAndRelatedParametersSequence = _one(**timing)
+    # a saturation pulse has no place of its own here: its delay may stand only where inversion recovery does
+    modifier: dict[str, object] = {**dict.fromkeys(_MODIFIERS, "NO"), **dict.fromkeys(_MODES, "NONE")}
     if series.sequence.ti_ms is not None:
-        shared.MRModifierSequence = _one(InversionRecovery="NO", InversionTimes=[float(series.sequence.ti_ms)])
+        modifier |= {"InversionRecovery": "YES", "InversionTimes": [float(series.sequence.ti_ms)]}
+    shared.MRModifierSequence = _one(**modifier)
     obj.SharedFunctionalGroupsSequence = [shared]
     obj.PerFrameFunctionalGroupsSequence = [
         _frame_groups(series, t, number) for t in range(frames) for number in range(slices)
