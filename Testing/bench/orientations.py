@@ -25,7 +25,7 @@ import SimpleITK as sitk
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "Testing" / "mrml"))
-from test_inputs import OBLIQUE, WAYS, rearranged  # noqa: E402
+from test_inputs import OBLIQUE, WAYS, rearranged, turned  # noqa: E402
 
 from CardiacFusionLib.io.read import read_ct, read_perfusion  # noqa: E402
 from CardiacFusionLib.mrml import inputs  # noqa: E402
@@ -40,22 +40,34 @@ from CardiacFusionLib.spatial.series import Series  # noqa: E402
 from CardiacFusionLib.spatial.volume import Volume  # noqa: E402
 
 Pair = tuple[float, float]
-MOVE = np.eye(4)  # how the patient lies elsewhere: turned by 25, -40 and 10 degrees, and shifted
-MOVE[:3, :3], MOVE[:3, 3] = OBLIQUE, (10.0, -20.0, 30.0)
+Matrix = np.ndarray
 
 
-def moved(volume: Volume) -> Volume:
+def lying_elsewhere(rotation: Matrix) -> Matrix:
+    """4x4: how the patient lies in another world, turned and shifted."""
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = rotation, (10.0, -20.0, 30.0)
+    return matrix
+
+
+# by 14, -20 and 10 degrees (27 in all), as patients and gantries lie; and by 25, -40 and 10 (50 in all)
+MOVES = {
+    "turned 27 deg": lying_elsewhere(turned(14, 2) @ turned(-20, 0) @ turned(10, 1)),
+    "turned 50 deg": lying_elsewhere(OBLIQUE),
+}
+
+
+def moved(volume: Volume, move: Matrix) -> Volume:
     """The same voxels in a world in which the patient was turned."""
-    return Volume(
-        volume.array, volume.spacing_mm, tuple((MOVE @ [*volume.origin_mm, 1])[:3]), OBLIQUE @ volume.direction
-    )
+    origin = (move @ [*volume.origin_mm, 1])[:3]
+    return Volume(volume.array, volume.spacing_mm, tuple(origin), move[:3, :3] @ volume.direction)
 
 
-def moved_back(pose: HeartPose) -> HeartPose:
+def moved_back(pose: HeartPose, move: Matrix) -> HeartPose:
     """A pose found in that world, for the patient as before."""
-    back = np.linalg.inv(MOVE)
+    back = np.linalg.inv(move)
     marks = {name: (back @ [*point, 1])[:3] for name, point in pose.landmarks.items()}
-    return HeartPose(pose.lps_to_heart @ MOVE, marks, pose.confidence)
+    return HeartPose(pose.lps_to_heart @ move, marks, pose.confidence)
 
 
 def on_oblique_grid(ct: Volume) -> Volume:
@@ -88,9 +100,11 @@ def of_the_ct(ct: Volume, scene: Any, folder: Path, tell: Callable[[str, Any], N
     for name, (order, back) in WAYS.items():
         if name != "plain":
             tell(name, difference(pose_of(add_volume(scene, rearranged(ct, order, back), name)), plain))
-    tell("turned", difference(moved_back(pose_of(add_volume(scene, moved(ct), "turned"))), plain))
-    under = place_under(add_volume(scene, ct, "under"), add_transform(scene, MOVE, "move"))
-    tell("under a transform", difference(moved_back(pose_of(under)), plain))
+    for name, move in MOVES.items():
+        tell(name, difference(moved_back(pose_of(add_volume(scene, moved(ct, move), name)), move), plain))
+    move = MOVES["turned 27 deg"]
+    under = place_under(add_volume(scene, ct, "under"), add_transform(scene, move, "move"))
+    tell("by a transform", difference(moved_back(pose_of(under), move), plain))
     tell("resampled", difference(pose_of(add_volume(scene, on_oblique_grid(ct), "resampled")), plain))
 
 
@@ -99,10 +113,11 @@ def sequence_of(scene: Any, series: Series, name: str, shape: Callable[[Volume],
     node = scene.AddNewNodeByClass("vtkMRMLSequenceNode", name)
     node.SetIndexName("time")
     node.SetIndexUnit("s")
-    first, second = series.poses[0], series.poses[1]
-    gap = float(np.linalg.norm(np.asarray(second.origin_mm) - np.asarray(first.origin_mm)))
+    heights = np.array([np.asarray(p.origin_mm) @ series.poses[0].normal for p in series.poses])
+    order = np.argsort(heights)  # along the slices' common normal, as a volume's third axis runs
+    first, gap = series.poses[order[0]], float(np.diff(heights[order]).mean())
     for frame, times in zip(series.array, series.times_s, strict=True):
-        stack = Volume(frame, (*first.spacing_mm, gap), first.origin_mm, first.direction)
+        stack = Volume(frame[order], (*first.spacing_mm, gap), first.origin_mm, first.direction)
         volume = add_volume(scene, shape(stack), "frame")
         node.SetDataNodeAtValue(volume, f"{times[0]:.6g}")
         scene.RemoveNode(volume.GetDisplayNode())
@@ -115,6 +130,10 @@ def of_the_series(case: Path, scene: Any, folder: Path, tell: Callable[[str, Any
     reading = open_reading(case)
     stored, ct = reading.automatic, ct_of(reading.earlier)
     series = read_perfusion(Path(reading.earlier.record["inputs"]["stress"]["path"]), "stress")
+    normals = np.array([p.normal for p in series.poses])
+    steps = np.diff(sorted(np.array([np.asarray(p.origin_mm) for p in series.poses]) @ normals[0]))
+    if np.abs(normals - normals[0]).max() > 1e-4 or np.ptp(steps) > 0.1:
+        raise SystemExit("The slices of this series are no regular stack; make another twin.")
     given = Given(reorientation=stored.reorientation, ct_walls=stored.ct_walls, tree=stored.tree)
 
     def result_of(name: str, shape: Callable[[Volume], Volume]) -> Results:
@@ -141,7 +160,9 @@ def of_the_series(case: Path, scene: Any, folder: Path, tell: Callable[[str, Any
         if name != "plain":
             found = result_of(name, lambda v, order=order, back=back: rearranged(v, order, back))
             tell(f"stress {name}", compare(found, plain, np.eye(4)))
-    tell("stress turned", compare(result_of("turned", moved), plain, MOVE))
+    for name, move in MOVES.items():
+        found = result_of(name, lambda v, move=move: moved(v, move))
+        tell(f"stress {name}", compare(found, plain, move))
 
 
 def main() -> None:
@@ -158,7 +179,7 @@ def main() -> None:
         told[name] = figures
         values = figures.values() if isinstance(figures, dict) else figures
         words = ("mm", "deg", "mL/min/g")
-        print(f"{name:18} " + "  ".join(f"{v:.3f} {w}" for v, w in zip(values, words)), flush=True)
+        print(f"{name:20} " + "  ".join(f"{v:.3f} {w}" for v, w in zip(values, words)), flush=True)
 
     with SceneApp() as app, tempfile.TemporaryDirectory() as folder:
         if not given.series_only:

@@ -53,18 +53,32 @@ def test_missing_weights_are_named_and_nothing_is_left(desk: Any, examinations: 
     assert "weights" in sentence and str(weights) in sentence and "train" in sentence
 
 
-def test_altered_weights_are_found_by_the_check_of_this_computer(desk: Any, tmp_path: Path) -> None:
+def altered_weights(tmp_path: Path, name: str) -> tuple[Path, str]:
+    """A folder with the manifest of one network and another file under its name; folder and the file's name."""
     from CardiacFusionLib.models.manifest import models_folder
 
-    record = json.loads((models_folder() / "manifest.json").read_text())["models"][0]
+    records = json.loads((models_folder() / "manifest.json").read_text())["models"]
+    record = next(r for r in records if r["name"] == name)
     weights = tmp_path / "weights"
     weights.mkdir()
     (weights / "manifest.json").write_text(json.dumps({"models": [record]}))
     (weights / record["file"]).write_bytes(b"something else")
+    return weights, str(record["file"])
+
+
+def test_altered_weights_are_named_by_the_run(desk: Any, examinations: Path, tmp_path: Path) -> None:
+    weights, file = altered_weights(tmp_path, "ct_chambers")
+    desk.parameters.weightsFolder = str(weights)
+    sentence = run_and_wait(desk)
+    assert file in sentence and "manifest" in sentence
+
+
+def test_altered_weights_are_found_by_the_check_of_this_computer(desk: Any, tmp_path: Path) -> None:
+    weights, _ = altered_weights(tmp_path, "ct_chambers")
     desk.parameters.weightsFolder = str(weights)
     desk.ui.checkButton.click()
     desk.wait(120)
-    assert "MISSING" in desk.last() and f"weights {record['name']}: altered" in desk.ui.logText.plainText
+    assert "MISSING" in desk.last() and "weights ct_chambers: altered" in desk.ui.logText.plainText
 
 
 def test_a_broken_torch_is_named(
