@@ -133,6 +133,10 @@ class Correction:
     back to the last good state). ``watch`` and ``unwatch`` leave no observer behind.
     """
 
+    # what the reader wants to stand beside his corrections; nothing is filled in
+    who: str = ""
+    when: str = ""
+
     def __init__(
         self,
         case: CaseInScene,
@@ -147,8 +151,6 @@ class Correction:
         self._landmarks = LandmarkWatch(case, self.apply)
         self._edits = EditWatch(case, self.apply_walls, self.apply_branch)
         self._busy = False
-        self.who = ""
-        self.when = ""
 
     def watch(self) -> None:
         """Begin to observe the scene."""

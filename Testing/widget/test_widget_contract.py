@@ -62,3 +62,12 @@ def test_played_functions_take_what_the_real_ones_take(real: Any) -> None:
         needed = [p.name for p in takes.values() if p.default is inspect.Parameter.empty]
         assert len(given) == len(needed), name
     assert list(inspect.signature(real.Correction).parameters) == ["case", "scene", "on_changed", "on_problem"]
+
+
+def test_the_panel_offers_every_map_that_the_perfusion_stage_makes(desk: Any) -> None:
+    from CardiacFusionLib.perfusion.result import MAP_UNITS
+    from CardiacFusionLib.perfusion.stage import EXTRA_UNITS
+
+    offered = {choice.value for choice in desk.panel("parameters").FlowMap}
+    assert offered == {*MAP_UNITS, *EXTRA_UNITS}
+    assert len({choice.label() for choice in desk.panel("parameters").FlowMap}) == len(offered)
