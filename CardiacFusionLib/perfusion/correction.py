@@ -24,7 +24,7 @@ from CardiacFusionLib.spatial.quality import Flag, Quality
 from CardiacFusionLib.walls.result import CmrWalls
 
 # flags that are judged anew here, and those that only the comparison with rest gives
-_ANEW = ("slice_levels_guessed", "no_rv_insertions", "poor_fit", "mixed_segments", "uneven_slices")
+_ANEW = ("slice_levels_guessed", "no_rv_insertions", "poor_fit", "mixed_segments", "implausible_flow", "uneven_slices")
 _OF_REST = "reserve_below_one"
 
 

@@ -106,6 +106,20 @@ def test_a_segment_whose_curve_is_no_first_pass_is_named() -> None:
     assert "poor_fit" not in names(quantify(phantom.series, phantom.walls))
 
 
+def test_a_segment_that_is_full_of_blood_is_named() -> None:
+    phantom = still()
+    plain = quantify(phantom.series, phantom.walls)
+    number = 12
+    wall = np.asarray(plain.segment_labels) == number
+    blood = phantom.walls.labels[1] == 1
+    array = phantom.series.array.copy()
+    rise = phantom.series.array[:, 1][:, blood].mean(axis=1)
+    array[:, wall] += 0.35 * (rise - rise[:8].mean())[:, None]
+    flags = {f.name: f.reason for f in quantify(phantom.series.with_array(array), phantom.walls).quality.flags}
+    assert f"segment(s) {number}" in flags.get("implausible_flow", flags.get("mixed_segments", ""))
+    assert not names(plain)
+
+
 def test_a_bolus_that_is_there_from_the_first_frame_on_is_named() -> None:
     phantom = still()
     late = replace(phantom.series, array=phantom.series.array[9:], times_s=phantom.series.times_s[9:])
