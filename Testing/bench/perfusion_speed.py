@@ -5,8 +5,9 @@ to the same curves as one would write it: the response and the input on a fine g
 ``numpy.interp`` at the frames less the delay; bounds, a start near normal muscle, defaults otherwise. It is run on two
 grids (0.1 s, and 0.25 s as in this library; the coarser is the faster) over the frames that we fit, and on the coarser
 over all 60. As many pixels as ``--fits`` are timed and scaled up to all. Our maps: flow, its standard error, delay,
-misfit, model-free flow, upslope, peak and time to peak. One thread each, processor time, median of five runs for us. Synthetic
-curves."""
+misfit, model-free flow, upslope, peak and time to peak. One thread each, processor time, median of five runs for us.
+Synthetic curves.
+"""
 
 from __future__ import annotations
 
