@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from CardiacFusionLib.perfusion.bolus import leading_frames_to_skip
 from CardiacFusionLib.perfusion.concentration import sequence_known
-from CardiacFusionLib.perfusion.flow import SegmentFlow
+from CardiacFusionLib.perfusion.flow import MIXED_SHARE, SegmentFlow, left_out, standing_out
 from CardiacFusionLib.perfusion.noise import mean_above_noise
 from CardiacFusionLib.perfusion.result import Aif
 from CardiacFusionLib.perfusion.study import first_pass_end
@@ -22,9 +22,6 @@ POOR_FIT = 0.12  # root mean square misfit of a segment's mean curve as a share 
 NO_RESPONSE_ML_MIN_G = 1.4  # above normal resting flow (about 1.1), below normal stress flow (2.2; PMC7706884)
 # noise levels: below, 5 % of error in the noise are 2 % in the input and more (Rice distribution)
 DARKEST_BLOOD = 2.0
-# segments of one heart without a narrowing differ by a quarter; half as much again as the well-perfused ones is blood
-OUTLIER_FACTOR = 1.5
-MIXED_SHARE = 0.3  # of a segment's pixels are muscle: fewer leave its flow to chance
 
 
 def rhythm_flags(series: Series, aif: Aif) -> list[Flag]:
@@ -88,20 +85,16 @@ def fit_flags(flow: Mapping[int, SegmentFlow], labels: NDArray[np.int8]) -> list
         parts += [f"segment(s) {_listed(lost)} could not be measured" if lost else ""]
         reason = f"In the outlined wall, {' and '.join(p for p in parts if p)} (blood or fat); check the outline there."
         flags.append(Flag(STAGE, "mixed_segments", Level.DOUBTFUL, reason))
-    values = {number: found.mbf_ml_min_g for number, found in flow.items()}
-    high = [n for n, v in values.items() if _stands_out(v, [other for m, other in values.items() if m != n])]
-    if high:
-        reason = (
-            f"Flow in segment(s) {_listed(high)} is far above that of all others: blood in a thin wall rather than "
-            "muscle; correct the outline there, or leave the segment out."
-        )
-        flags.append(Flag(STAGE, "implausible_flow", Level.DOUBTFUL, reason))
+    out = left_out(flow)
+    high = [n for n in standing_out(flow) if n not in out]
+    for numbers, what in ((out, "it is left empty"), (high, "correct the outline there, or leave the segment out")):
+        if numbers:
+            reason = (
+                f"Flow in segment(s) {_listed(numbers)} is far above that of all others: blood in a thin wall rather "
+                f"than muscle; {what}."
+            )
+            flags.append(Flag(STAGE, "implausible_flow", Level.DOUBTFUL, reason))
     return flags
-
-
-def _stands_out(value: float, others: list[float]) -> bool:
-    """Whether a segment's flow is higher than any muscle of this heart can be expected to have."""
-    return len(others) >= 5 and value > OUTLIER_FACTOR * float(np.percentile(others, 90))
 
 
 def response_flags(flow: Mapping[int, SegmentFlow], state: str, relative: bool) -> list[Flag]:

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from CardiacFusionLib.perfusion.fermi import FermiFit, mbf_fermi
-from CardiacFusionLib.perfusion.flow import SegmentFlow, segment_flow
+from CardiacFusionLib.perfusion.flow import SegmentFlow, left_out, segment_flow
 from CardiacFusionLib.perfusion.prior import Prior
 from CardiacFusionLib.perfusion.result import Aif
 from CardiacFusionLib.perfusion.segments import labels_from, segment_table, slice_levels
@@ -120,9 +120,15 @@ def _fit(curves: Floats, part: SliceCurves, aif: Aif, until: float, prior: Prior
 def segments_of(
     found: Outlined, maps: dict[str, NDArray[np.float32]], aif: Aif, prior: Prior, state: str
 ) -> SegmentResult:
-    """Segments of finished maps: a pixel that carries no flow (fat, blood) has no part in its segment's curve."""
+    """Segments of finished maps: a pixel that carries no flow (fat, blood) has no part in its segment's curve.
+
+    Segments that are blood rather than muscle (``flow.left_out``) get no row; their pixels in ``maps`` are emptied.
+    """
     trusted = [np.isfinite(maps["mbf"][s][part.pixels]) for s, part in enumerate(found.slices)]
     flow = segment_flow(found.slices, trusted, aif, first_pass_end(aif), prior)
+    blood = np.isin(found.labels, left_out(flow))
+    for image in maps.values():
+        image[blood] = np.nan
     per_segment = {number: (f.mbf_ml_min_g, f.standard_error) for number, f in flow.items()}
     table = segment_table(found.labels, found.coordinates, maps, per_segment, state, found.relative)
     curves = {str(number): f.curve for number, f in flow.items()}

@@ -12,6 +12,7 @@ from perfusion_phantom import Phantom, make_phantom
 from CardiacFusionLib.io.read import read_perfusion
 from CardiacFusionLib.io.write import write_dicom_perfusion, write_series
 from CardiacFusionLib.perfusion.aif import find_aif
+from CardiacFusionLib.perfusion.flow import SegmentFlow, left_out, standing_out
 from CardiacFusionLib.perfusion.motion import correct_motion
 from CardiacFusionLib.perfusion.result import Perfusion
 from CardiacFusionLib.perfusion.stage import quantify, with_rest
@@ -118,6 +119,23 @@ def test_a_segment_that_is_full_of_blood_is_named() -> None:
     flags = {f.name: f.reason for f in quantify(phantom.series.with_array(array), phantom.walls).quality.flags}
     assert f"segment(s) {number}" in flags.get("implausible_flow", flags.get("mixed_segments", ""))
     assert not names(plain)
+
+
+def segments_with(flow: dict[int, float], muscle: dict[int, float] | None = None) -> dict[int, SegmentFlow]:
+    """Segments of these flows, all muscle but for the shares given."""
+    return {n: SegmentFlow(v, 0.1, 0.02, 1.0, np.zeros(3), (muscle or {}).get(n, 0.9)) for n, v in flow.items()}
+
+
+def test_a_segment_of_blood_gets_no_flow() -> None:
+    flow = dict.fromkeys(range(1, 17), 2.2) | {2: 4.8}
+    assert left_out(segments_with(flow, {2: 0.2})) == [2]
+    assert left_out(segments_with(flow)) == []  # all muscle: named, but its flow is given
+    assert standing_out(segments_with(flow)) == [2]
+
+
+def test_the_one_healthy_segment_among_ischaemic_ones_keeps_its_flow() -> None:
+    flow = dict.fromkeys(range(1, 17), 1.0) | {5: 2.6}
+    assert left_out(segments_with(flow)) == []
 
 
 def test_a_bolus_that_is_there_from_the_first_frame_on_is_named() -> None:
