@@ -37,6 +37,7 @@ LOOKS: tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ...]
     ((5, 7, -9), (2, 2, -2)),
 )
 MAX_OWN_DEG = 35.0  # the chamber network learnt patients turned by 16 degrees SD about each axis
+SURE = 0.8  # probability
 STRIDE = 60  # percent of a cube between neighbouring cubes of the first look
 FINE_MM = 2.0  # grid on which the smooth probabilities are turned into labels
 AZIMUTH_DEG, ELEVATION_DEG = 45.0, 34.0  # how the long axis of a usual heart lies: to the left, and down
@@ -68,15 +69,11 @@ def own_grid(ct: Volume, spacing_mm: float) -> Volume:
     """An empty grid that covers the whole CT along the CT's own axes, each taken for the patient axis it is nearest to.
 
     However the axes are ordered and whichever way they run in memory, the grid is the same; and a CT that is turned
-    together with its patient (a transform in the scene) is read at the very same points of the body. Axes that lie
-    farther than ``MAX_OWN_DEG`` from the patient's belong to a reformatted picture (a double-oblique stack): the
-    patient axes, in which hearts lie as the network knows them, are the better ones then.
+    together with its patient (a transform in the scene) is read at the very same points of the body.
     """
     direction = np.asarray(ct.direction)
     rows, columns = linear_sum_assignment(-np.abs(direction))
     axes = np.stack([direction[:, c] * np.sign(direction[r, c]) for r, c in zip(rows, columns)], axis=1)
-    if np.trace(axes) < 1 + 2 * np.cos(np.deg2rad(MAX_OWN_DEG)):
-        return lps_grid(ct, spacing_mm)
     nx, ny, nz = ct.size
     corners = np.array([[x, y, z] for x in (0, nx - 1) for y in (0, ny - 1) for z in (0, nz - 1)], dtype=float)
     points = (corners @ ct.index_to_lps[:3, :3].T + ct.index_to_lps[:3, 3]) @ axes
@@ -84,6 +81,23 @@ def own_grid(ct: Volume, spacing_mm: float) -> Volume:
     # rounding must not add a voxel to a turned grid
     size = np.ceil((high - low) / spacing_mm - 1e-6).astype(int) + MARGIN_VOXELS
     return Volume(np.zeros(tuple(size[::-1]), np.uint8), (spacing_mm,) * 3, tuple(axes @ low), axes)
+
+
+def first_grids(ct: Volume, spacing_mm: float) -> list[Volume]:
+    """Grids for the first look: the CT's own axes; where these lie farther than ``MAX_OWN_DEG`` from the patient's, the
+    patient's too. The CT may have been turned with its patient, and then its own axes are those in which hearts lie as
+    the network knows them; or it was reformatted (a double-oblique stack), and then the patient's are."""
+    own = own_grid(ct, spacing_mm)
+    if np.trace(own.direction) >= 1 + 2 * np.cos(np.deg2rad(MAX_OWN_DEG)):
+        return [own]
+    return [own, lps_grid(ct, spacing_mm)]
+
+
+def sure_ml(found: Grid, voxel_ml: float) -> float:
+    """Volume of left heart and right ventricle of which the network is sure (``SURE``): more where the heart lies as
+    it was learnt."""
+    heart = found[[Label.LV_CAVITY, Label.MYOCARDIUM, Label.RV_CAVITY, Label.LEFT_ATRIUM]]
+    return float((heart.max(axis=0) > SURE).sum()) * voxel_ml
 
 
 def label_heart(ct: Volume, progress: Callable[[float, str], None] | None = None) -> CoarseHeart:
@@ -94,11 +108,15 @@ def label_heart(ct: Volume, progress: Callable[[float, str], None] | None = None
     """
     network, entry = load("ct_chambers"), entry_of("ct_chambers")
     cube, spacing = int(entry.input["cube"]), float(entry.input["spacing_mm"])
-    image = coarse_image(ct, own_grid(ct, spacing))
+    images = [coarse_image(ct, grid) for grid in first_grids(ct, spacing)]
     if progress:
         progress(0.2, "looking for the heart")
     outside = float(normalised_hu(np.array([AIR_HU]))[0])
-    found = sliding_probabilities(network, normalised_hu(image.array), cube, STRIDE * cube // 100, outside)
+    seen = [
+        (sliding_probabilities(network, normalised_hu(image.array), cube, STRIDE * cube // 100, outside), image)
+        for image in images
+    ]
+    found, image = max(seen, key=lambda one: sure_ml(one[0], one[1].voxel_volume_ml))
     centre = _heart_centre(found, image)
     if progress:
         progress(0.6, "labelling the chambers")

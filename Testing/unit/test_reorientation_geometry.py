@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from CardiacFusionLib.reorientation.chambers import fine_labels, keep_largest, lps_grid, own_grid
+from CardiacFusionLib.reorientation.chambers import (
+    fine_labels,
+    first_grids,
+    keep_largest,
+    lps_grid,
+    own_grid,
+    sure_ml,
+)
 from CardiacFusionLib.reorientation.checks import agree, check_cut, check_heart, contrast_hu, covered_share
 from CardiacFusionLib.reorientation.refine import SEEN_LABELS, corrected, pose_cube, with_fitted_landmarks
 from CardiacFusionLib.spatial.errors import StageError
@@ -180,10 +187,21 @@ def test_a_ct_that_turns_with_its_patient_is_read_at_the_same_points_of_the_body
     np.testing.assert_allclose(np.sort(np.abs(grid.direction.T @ direction).max(axis=0)), 1.0, atol=1e-9)
 
 
-def test_a_reformatted_double_oblique_ct_is_read_along_the_patients_axes() -> None:
-    direction = Rotation.from_euler("xyz", [35, -40, 20], degrees=True).as_matrix()
-    ct = Volume(np.zeros((9, 12, 15), np.float32), (3.0, 2.0, 4.0), (5.0, -7.0, 100.0), direction)
-    np.testing.assert_allclose(own_grid(ct, 4.0).direction, np.eye(3), atol=1e-12)
+def test_a_ct_far_off_the_patients_axes_is_looked_at_along_both() -> None:
+    def turned(angles: list[float]) -> Volume:
+        direction = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+        return Volume(np.zeros((9, 12, 15), np.float32), (3.0, 2.0, 4.0), (5.0, -7.0, 100.0), direction)
+
+    little, far = first_grids(turned([10, -15, 5]), 4.0), first_grids(turned([35, -40, 20]), 4.0)
+    assert len(little) == 1 and len(far) == 2
+    np.testing.assert_allclose(far[1].direction, np.eye(3), atol=1e-12)
+    np.testing.assert_allclose(far[0].direction, turned([35, -40, 20]).direction, atol=1e-12)
+
+
+def test_the_look_that_is_surer_of_the_heart_counts() -> None:
+    clear, vague = np.zeros((len(Label), 4, 4, 4), np.float32), np.zeros((len(Label), 4, 4, 4), np.float32)
+    clear[Label.LV_CAVITY], vague[Label.LV_CAVITY] = 0.95, 0.6
+    assert sure_ml(clear, 0.5) == 32.0 and sure_ml(vague, 0.5) == 0.0
 
 
 def test_finer_labels_lie_where_the_coarse_ones_lay() -> None:
