@@ -1,13 +1,15 @@
 """Whether the volumes of the scene give the same result however they lie in memory and in the world.
 
-``python Testing/bench/orientations.py CT.nii.gz [--case CASE] [--json F]``. Every volume goes the panel's way: into a
+``python Testing/bench/orientations.py CT.nii.gz [--case CASE] [--series-only] [--whole-way] [--json F]``.
+Every volume goes the panel's way: into a
 scene (slicer-core), to a file, and through the command line's reader.
 
 CT: plain, flipped, mirrored, permuted; turned together with its patient (by its direction matrix, and by a transform
 above the node); resampled onto a turned grid, where the networks see other samples. Told: the largest distance of a
 landmark (mm) and of an axis (degrees) from those of the plain one. With a finished ``CASE`` of a twin (its CT's stages
 are taken as they are) its stress series likewise, as far as the registration: the largest distance of a slice's middle
-on the CT (mm), of the axes (degrees), and of the flow of a segment (mL/min/g) from the plain ones.
+on the CT (mm), of the axes (degrees), and of the flow of a segment (mL/min/g) from the plain ones. With ``--whole-way``
+CT and series likewise, both at once, through every stage: heart frame, flow, and whether the findings differ.
 """
 
 from __future__ import annotations
@@ -165,12 +167,45 @@ def of_the_series(case: Path, scene: Any, folder: Path, tell: Callable[[str, Any
         tell(f"stress {name}", compare(found, plain, move))
 
 
+def of_the_whole_way(case: Path, scene: Any, folder: Path, tell: Callable[[str, Any], None]) -> None:
+    """CT and stress series of a twin, both put into another shape, from the scene to the findings, nothing given."""
+    earlier = open_reading(case).earlier
+    ct = ct_of(earlier)
+    series = read_perfusion(Path(earlier.record["inputs"]["stress"]["path"]), "stress")
+
+    def result_of(name: str, shape: Callable[[Volume], Volume]) -> Results:
+        inputs.write_ct(add_volume(scene, shape(ct), name), folder / "ct.nii")
+        inputs.write_series_of(sequence_of(scene, series, name, shape), folder / "stress.nii", "stress")
+        found = Examinations(read_ct(folder / "ct.nii"), read_perfusion(folder / "stress.nii", "stress"))
+        return run(found, upto="fuse")
+
+    def compare(found: Results, plain: Results, move: Matrix) -> dict[str, float]:
+        assert found.pose and plain.pose and found.stress and plain.stress and found.fusion and plain.fusion
+        millimetres, degrees = difference(moved_back(found.pose, move), plain.pose)
+        flows = [r.stress.segments.set_index("segment")["mbf_ml_min_g"] for r in (found, plain)]  # type: ignore[union-attr]
+        told = [[(f.kind, f.vessel) for f in r.fusion.findings] for r in (found, plain)]  # type: ignore[union-attr]
+        return {
+            "mm": millimetres,
+            "deg": degrees,
+            "flow_ml_min_g": float((flows[0] - flows[1]).abs().max()),
+            "other_findings": float(told[0] != told[1]),
+        }
+
+    plain = result_of("plain", lambda v: v)
+    order, back = WAYS["all"]
+    tell("whole way, all", compare(result_of("all", lambda v: rearranged(v, order, back)), plain, np.eye(4)))
+    for name, move in MOVES.items():
+        found = result_of(name, lambda v, move=move: moved(v, move))
+        tell(f"whole way, {name}", compare(found, plain, move))
+
+
 def main() -> None:
     """Compare and tell."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("ct", type=Path)
     parser.add_argument("--case", type=Path)
     parser.add_argument("--series-only", action="store_true", help="leave the CT's own comparison out")
+    parser.add_argument("--whole-way", action="store_true", help="with --case: both examinations, to the findings")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     told: dict[str, Any] = {}
@@ -178,13 +213,15 @@ def main() -> None:
     def tell(name: str, figures: Any) -> None:
         told[name] = figures
         values = figures.values() if isinstance(figures, dict) else figures
-        words = ("mm", "deg", "mL/min/g")
+        words = ("mm", "deg", "mL/min/g", "other findings")
         print(f"{name:20} " + "  ".join(f"{v:.3f} {w}" for v, w in zip(values, words)), flush=True)
 
     with SceneApp() as app, tempfile.TemporaryDirectory() as folder:
         if not given.series_only:
             of_the_ct(read_ct(given.ct), app.scene, Path(folder), tell)
-        if given.case is not None:
+        if given.case is not None and given.whole_way:
+            of_the_whole_way(given.case, app.scene, Path(folder), tell)
+        elif given.case is not None:
             of_the_series(given.case, app.scene, Path(folder), tell)
     if given.json is not None:
         given.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
