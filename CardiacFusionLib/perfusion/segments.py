@@ -118,16 +118,16 @@ def segment_table(
     labels: NDArray[np.int8],
     coordinates: WallCoordinates,
     maps: Mapping[str, NDArray[np.float32]],
-    segment_mbf: Mapping[int, tuple[float, float]],
+    segment_mbf: Mapping[int, tuple[float, float, float]],
     state: str,
     relative: bool,
 ) -> pd.DataFrame:
     """One row a segment that holds pixels, 1..17.
 
-    ``segment_mbf``: flow and its standard error fitted to the mean curve of each segment. Columns: ``segment``,
-    ``name``, ``pixels``, ``mbf_ml_min_g`` (of the mean curve) with ``mbf_se`` and the 95 %
-    interval ``mbf_low``, ``mbf_high``; over the pixels ``mbf_mean``,
-    ``mbf_median``, ``mbf_sd``; ``mbf_endo``, ``mbf_epi`` (medians of the inner and outer half), ``endo_epi_ratio``;
+    ``segment_mbf``: flow of each segment, its standard error, and the flow fitted to its mean curve. Columns:
+    ``segment``, ``name``, ``pixels``, ``mbf_ml_min_g`` (median of its muscle pixels) with ``mbf_se`` and the 95 %
+    interval ``mbf_low``, ``mbf_high``; ``mbf_curve`` (of the mean curve); over the pixels ``mbf_mean``,
+    ``mbf_sd``; ``mbf_endo``, ``mbf_epi`` (medians of the inner and outer half), ``endo_epi_ratio``;
     medians ``upslope``, ``peak``, ``time_to_peak_s``; ``ischaemic_share`` (0..1 of the pixels). With relative maps the
     flow columns keep their names but are relative: see the maps' units.
     """
@@ -142,7 +142,7 @@ def segment_table(
             continue
         endo = maps["mbf"][here & (coordinates.depth < 0.5)].astype(float)
         epi = maps["mbf"][here & (coordinates.depth >= 0.5)].astype(float)
-        value, error = segment_mbf.get(number, (float(np.median(flow)), float("nan")))
+        value, error, of_curve = segment_mbf.get(number, (float(np.median(flow)), float("nan"), float("nan")))
         inner, outer = _median(endo), _median(epi)
         rows.append(
             {
@@ -153,8 +153,8 @@ def segment_table(
                 "mbf_se": error,
                 "mbf_low": max(value - INTERVAL * error, 0.0),
                 "mbf_high": value + INTERVAL * error,
+                "mbf_curve": of_curve,
                 "mbf_mean": float(flow.mean()),
-                "mbf_median": float(np.median(flow)),
                 "mbf_sd": float(flow.std()),
                 "mbf_endo": inner,
                 "mbf_epi": outer,

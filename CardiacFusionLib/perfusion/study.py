@@ -120,16 +120,16 @@ def _fit(curves: Floats, part: SliceCurves, aif: Aif, until: float, prior: Prior
 def segments_of(
     found: Outlined, maps: dict[str, NDArray[np.float32]], aif: Aif, prior: Prior, state: str
 ) -> SegmentResult:
-    """Segments of finished maps: a pixel that carries no flow (fat, blood) has no part in its segment's curve.
+    """Segments of finished maps: a pixel that carries no flow (fat, blood) has no part in its segment.
 
     Segments that are blood rather than muscle (``flow.left_out``) get no row; their pixels in ``maps`` are emptied.
     """
-    trusted = [np.isfinite(maps["mbf"][s][part.pixels]) for s, part in enumerate(found.slices)]
-    flow = segment_flow(found.slices, trusted, aif, first_pass_end(aif), prior)
+    pixel_flow = [maps["mbf"][s][part.pixels].astype(float) for s, part in enumerate(found.slices)]
+    flow = segment_flow(found.slices, pixel_flow, aif, first_pass_end(aif), prior)
     blood = np.isin(found.labels, left_out(flow))
     for image in maps.values():
         image[blood] = np.nan
-    per_segment = {number: (f.mbf_ml_min_g, f.standard_error) for number, f in flow.items()}
+    per_segment = {number: (f.mbf_ml_min_g, f.standard_error, f.mbf_curve) for number, f in flow.items()}
     table = segment_table(found.labels, found.coordinates, maps, per_segment, state, found.relative)
     curves = {str(number): f.curve for number, f in flow.items()}
     return SegmentResult(flow, table, pd.DataFrame({"time_s": aif.times_s, "aif": aif.curve, **curves}))
