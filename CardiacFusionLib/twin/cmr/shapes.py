@@ -16,6 +16,10 @@ Array = NDArray[np.float64]
 
 MAX_CAVITY_MM = 43.0  # radius of the widest left ventricles seen (severe dilated cardiomyopathy)
 WALL_MM = (4.0, 22.0)
+# end-systole of a thick-walled heart: a slit or a spot of blood in the middle of 12-24 mm of muscle
+CLOSED_SHARE = 0.15  # of the bent slices
+CLOSED_CAVITY_MM = (2.0, 11.0)
+CLOSED_WALL_MM = (12.0, 24.0)
 FADE_MM = 70.0  # beyond the wall the bending dies out over this distance
 
 
@@ -80,6 +84,9 @@ def draw_bend(
         return None
     new_inner = min(inner * float(np.exp(rng.uniform(-0.5, 0.65))), MAX_CAVITY_MM)
     thickness = float(np.clip(thickness * np.exp(rng.uniform(-0.65, 0.5)), *WALL_MM))
+    if inner > CLOSED_CAVITY_MM[0] and rng.random() < CLOSED_SHARE:
+        new_inner = min(float(rng.uniform(*CLOSED_CAVITY_MM)), inner)
+        thickness = float(rng.uniform(*CLOSED_WALL_MM))
     new_inner = max(new_inner, 0.3)
     new_outer = new_inner + thickness
     end = max(outer, new_outer) + FADE_MM
