@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from CardiacFusionLib.twin.cmr.shapes import MAX_CAVITY_MM, WALL_MM, draw_bend
+from CardiacFusionLib.twin.cmr.shapes import CLOSED_CAVITY_MM, CLOSED_WALL_MM, MAX_CAVITY_MM, WALL_MM, draw_bend
 from CardiacFusionLib.twin.cmr.surroundings import decoys, other_world, smooth_field
 
 CENTRE = np.array([3.0, -2.0])
@@ -38,7 +38,15 @@ def test_bent_hearts_stay_within_what_adults_have(seed: int, cavity: float, wall
     if bend is not None:
         inner, outer, _ = bend.drawn
         assert inner <= MAX_CAVITY_MM + 1e-9
-        assert WALL_MM[0] - 1e-9 <= outer - inner <= WALL_MM[1] + 1e-9
+        assert WALL_MM[0] - 1e-9 <= outer - inner <= CLOSED_WALL_MM[1] + 1e-9
+        assert outer - inner <= WALL_MM[1] + 1e-9 or inner <= CLOSED_CAVITY_MM[1]
+
+
+def test_some_bent_hearts_are_nearly_closed() -> None:
+    bends = [draw_bend(np.random.default_rng(seed), CENTRE, 1500.0, 1800.0, None, usual=0.0) for seed in range(200)]
+    drawn = np.array([bend.drawn for bend in bends if bend is not None])
+    closed = (drawn[:, 0] < CLOSED_CAVITY_MM[1]) & (drawn[:, 1] - drawn[:, 0] > CLOSED_WALL_MM[0])
+    assert 0.05 < closed.mean() < 0.3
 
 
 def test_random_surroundings_leave_the_heart_alone() -> None:
