@@ -22,11 +22,12 @@ OVERHANG_MM = 0.8  # a border reaches a little beyond the wall, so that it is se
 
 
 def normals(surface: Surface) -> Array:
-    """Unit normals (n, 3) of the surface's points."""
+    """Unit normals (n, 3) of the surface's points, away from the cavity whichever way the triangles run."""
     p, t = surface.points_mm, surface.triangles
     face = np.cross(p[t[:, 1]] - p[t[:, 0]], p[t[:, 2]] - p[t[:, 0]])
     total = np.stack([np.bincount(t.ravel(), np.repeat(face[:, k], 3), minlength=len(p)) for k in range(3)], axis=1)
-    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9)
+    outward = np.sign(np.sum(total * (p - p.mean(axis=0)))) or 1.0
+    return outward * total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9)
 
 
 def thickness_mm(surface: Surface) -> Array:
@@ -41,13 +42,14 @@ def thickness_mm(surface: Surface) -> Array:
 def _cut(surface: Surface, level_set: Array, near: NDArray[np.bool_]) -> Array:
     """Where ``level_set`` (n,) is zero on the triangles whose points are all ``near``: (k, 7), a row a straight piece:
     the barycentric weights of its two ends, and the triangle's number."""
-    value = level_set[surface.triangles]
-    crossed = near[surface.triangles].all(axis=1) & (value > 0).any(axis=1) & (value <= 0).any(axis=1)
-    owners = np.flatnonzero(crossed)
-    v = value[owners]
+    above = level_set > 0
+    a, b, c = surface.triangles.T
+    mixed = (above[a] != above[b]) | (above[a] != above[c])
+    owners = np.flatnonzero(mixed & near[a] & near[b] & near[c])
+    v = level_set[surface.triangles[owners]]
     # of the three edges of a crossed triangle exactly two are cut: those from its lonely corner to the others
-    above = v > 0
-    lonely = np.argmax(above == (above.sum(axis=1) == 1)[:, None], axis=1)
+    over = v > 0
+    lonely = np.argmax(over == (over.sum(axis=1) == 1)[:, None], axis=1)
     rows = np.arange(len(v))
     ends = np.zeros((len(v), 2, 3))
     for end, step in ((0, 1), (1, 2)):
@@ -64,27 +66,39 @@ def _pieces(surface: Surface, level_set: Array, near: NDArray[np.bool_], *fields
     return [np.einsum("kew,kw...->ke...", weights, np.asarray(field, float)[triangles]) for field in fields]
 
 
-def segment_borders(surface: Surface) -> tuple[Array, NDArray[np.int32]]:
-    """Points (m, 3) in the heart frame and triangles of the sheets between segments; empty without AHA coordinates."""
+def _between_segments(surface: Surface, *fields: Array) -> list[Array]:
+    """Each of ``fields`` (n, 3) at both ends of every piece of the borders between segments: (k, 2, 3); empty without
+    AHA coordinates."""
     if not {"aha_phi_deg", "aha_level"} <= set(surface.values):
-        return np.zeros((0, 3)), np.zeros((0, 3), np.int32)
+        return [np.zeros((0, 2, 3)) for _ in fields]
     phi, level = (np.asarray(surface.values[k], float) for k in ("aha_phi_deg", "aha_level"))
-    through = normals(surface) * (thickness_mm(surface) / 2 + OVERHANG_MM)[:, None]
-    sheets = []
+    found = []
     for first, step, low, high in _RADIAL:
         for border in np.arange(first, 360.0, step):
             off = np.mod(phi - border + 180.0, 360.0) - 180.0
-            at, out, height = _pieces(surface, off, np.abs(off) < 60.0, surface.points_mm, through, level)
+            *cut, height = _pieces(surface, off, np.abs(off) < 60.0, *fields, level)
             inside = (height.mean(axis=1) >= low) & (height.mean(axis=1) <= high)
-            sheets.append((at[inside], out[inside]))
+            found.append([ends[inside] for ends in cut])
     for border in _RINGS:
-        at, out = _pieces(surface, level - border, np.ones(len(level), bool), surface.points_mm, through)
-        sheets.append((at, out))
-    at, out = (np.concatenate([s[k] for s in sheets]) for k in (0, 1))
+        found.append(_pieces(surface, level - border, np.ones(len(level), bool), *fields))
+    return [np.concatenate([piece[k] for piece in found]) for k in range(len(fields))]
+
+
+def segment_borders(surface: Surface) -> tuple[Array, NDArray[np.int32]]:
+    """Points (m, 3) in the heart frame and triangles of the sheets between segments; empty without AHA coordinates."""
+    points, triangles, _ = sheets_and_lines(surface)
+    return points, triangles
+
+
+def sheets_and_lines(surface: Surface, lift_mm: float = 1.0) -> tuple[Array, NDArray[np.int32], Array]:
+    """As :func:`segment_borders`, and the same borders as pieces (k, 2, 3) ``lift_mm`` outside the mid-wall surface."""
+    outward = normals(surface)
+    through = outward * (thickness_mm(surface) / 2 + OVERHANG_MM)[:, None]
+    at, out, lifted = _between_segments(surface, surface.points_mm, through, surface.points_mm + outward * lift_mm)
     corners = np.stack([at[:, 0] - out[:, 0], at[:, 1] - out[:, 1], at[:, 1] + out[:, 1], at[:, 0] + out[:, 0]], axis=1)
     base = 4 * np.arange(len(corners))[:, None]
     triangles = np.concatenate([base + np.array([0, 1, 2]), base + np.array([0, 2, 3])]).astype(np.int32)
-    return corners.reshape(-1, 3), triangles
+    return corners.reshape(-1, 3), triangles, lifted
 
 
 def territory_lines(surface: Surface, name: str = "territory_patient", lift_mm: float = 0.6) -> Array:

@@ -1,31 +1,35 @@
 """A landmark under the reader's hand: the views follow while it moves, and somebody is told when it is let go.
 
 The view in which the point is dragged stands still, since a plane that moved under the mouse would run away from it;
-the other slice views turn to the planes that the heart frame would have with the landmark there. The transform node and
-everything else move when the point is let go. What is not needed to place a landmark, or would show the old segments in
-the new planes, is not drawn meanwhile: cutting it would take half of the time of a view.
+the other slice views turn to the planes that the heart frame would have with the landmark there, and the segments, the
+planes and the long axis of that frame are drawn in all views (``drag_drawing``). The transform node and everything else
+move when the point is let go.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from CardiacFusionLib.mrml.case import CaseInScene
+from CardiacFusionLib.mrml.drag_drawing import Bodies, DragDrawing
 from CardiacFusionLib.mrml.frames import array_of, points_ras, transform_ras, vtk_matrix
 from CardiacFusionLib.mrml.layout import PLANES
 from CardiacFusionLib.mrml.markups import landmarks_of
 from CardiacFusionLib.mrml.transforms import matrix_of
 from CardiacFusionLib.spatial.errors import BadInputError
-from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import LANDMARK_NAMES, HeartPose
 
 IN_PLANE_SHARE = 0.02  # a drag that leaves a plane by less than this share of its length happens in that plane
-_VENTRICLES = {label.name.lower() for label in (Label.MYOCARDIUM, Label.LV_CAVITY, Label.RV_CAVITY)}
+SAME_MM = 1e-6
+
+
+def _same(one: dict[str, NDArray[np.float64]], other: dict[str, NDArray[np.float64]]) -> bool:
+    """Whether two sets of landmarks lie at the same places."""
+    return one.keys() == other.keys() and all(np.abs(one[name] - other[name]).max() <= SAME_MM for name in one)
 
 
 class Planes:
@@ -38,12 +42,8 @@ class Planes:
         self.views = {layout: view for layout, view in found.items() if view is not None}
         self._start = {layout: array_of(view.GetSliceToRAS()) for layout, view in self.views.items()}
 
-    def follow(self, landmarks: dict[str, NDArray[np.float64]], still: set[str]) -> None:
-        """Turn all views but those of ``still`` to the frame of these landmarks (LPS mm); impossible places wait."""
-        try:
-            pose = HeartPose.from_landmarks(landmarks)
-        except BadInputError:
-            return
+    def follow(self, pose: HeartPose, still: set[str]) -> None:
+        """Turn all views but those of ``still`` to a frame."""
         turn = transform_ras(self._pose @ pose.heart_to_lps)
         for layout, view in self.views.items():
             self._set(view, self._start[layout] if layout in still else turn @ self._start[layout])
@@ -68,33 +68,6 @@ class Planes:
         view.UpdateMatrices()
 
 
-class Quiet:
-    """Hides for the length of a drag: the segments' borders, and the outlines of all but both ventricles."""
-
-    def __init__(self, case: CaseInScene) -> None:
-        self._shown: list[Callable[[], object]] = []
-        borders = case.shelf.get("borders.segments")
-        lines = borders.GetDisplayNode() if borders is not None else None
-        if lines is not None and lines.GetVisibility2D():
-            lines.SetVisibility2D(False)
-            self._shown.append(partial(lines.SetVisibility2D, True))
-        display = case.walls.GetDisplayNode()
-        segmentation = case.walls.GetSegmentation()
-        was = display.StartModify()
-        for index in range(segmentation.GetNumberOfSegments()):
-            name = segmentation.GetNthSegmentID(index)
-            if name not in _VENTRICLES and display.GetSegmentVisibility2DOutline(name):
-                display.SetSegmentVisibility2DOutline(name, False)
-                self._shown.append(partial(display.SetSegmentVisibility2DOutline, name, True))
-        display.EndModify(was)
-
-    def end(self) -> None:
-        """Show it again."""
-        for show in self._shown:
-            show()
-        self._shown = []
-
-
 class LandmarkWatch:
     """Observes the landmarks of a case: ``released()`` is called when one was let go or placed anew."""
 
@@ -102,7 +75,9 @@ class LandmarkWatch:
         self._case = case
         self._released = released
         self._planes: Planes | None = None
-        self._quiet: Quiet | None = None
+        self._drawing: DragDrawing | None = None
+        self._bodies = Bodies()
+        self._last: dict[str, NDArray[np.float64]] = {}
         self._start: dict[str, NDArray[np.float64]] = {}
         self._observed: list[tuple[Any, int]] = []
         self.updates = 0  # how often the views followed
@@ -127,18 +102,19 @@ class LandmarkWatch:
             node.RemoveObserver(tag)
         self._observed = []
         self._planes = None
-        self._loud()
+        self._draw_nothing()
 
-    def _loud(self) -> None:
-        quiet, self._quiet = self._quiet, None
-        if quiet is not None and self._case.alive:
-            quiet.end()
+    def _draw_nothing(self) -> None:
+        drawing, self._drawing = self._drawing, None
+        if drawing is not None:
+            drawing.end()
 
     def _began(self, node: Any, event: str) -> None:
-        self._loud()
+        self._draw_nothing()
         self._planes = Planes(self._case)
-        self._quiet = Quiet(self._case)
-        self._start = landmarks_of(self._case.nodes.landmarks)
+        self._start = self._last = landmarks_of(self._case.nodes.landmarks)
+        if node is self._case.nodes.landmarks and all(name in self._start for name in LANDMARK_NAMES):
+            self._drawing = DragDrawing(self._case, self._start, self._bodies)
 
     def _moved(self, node: Any, event: str) -> None:
         if self._planes is not None and node is self._case.nodes.landmarks:
@@ -148,19 +124,27 @@ class LandmarkWatch:
         """Let the views follow the landmarks as they stand now, without computing anything else."""
         planes = self._planes or Planes(self._case)
         now = landmarks_of(self._case.nodes.landmarks)
-        if any(name not in now for name in LANDMARK_NAMES):
-            return
+        if any(name not in now for name in LANDMARK_NAMES) or _same(now, self._last):
+            return  # Slicer tells of one step more than once
+        self._last = now
+        try:
+            pose = HeartPose.from_landmarks(now)
+        except BadInputError:
+            return  # an impossible place waits
         still: set[str] = set()
         for name, point in now.items():
-            if name in self._start and np.abs(point - self._start[name]).max() > 1e-6:
+            if name in self._start and np.abs(point - self._start[name]).max() > SAME_MM:
                 rotation = transform_ras(matrix_of(self._case.nodes.ct_to_heart))[:3, :3]
                 still = planes.dragged_in(rotation @ points_ras(point - self._start[name]))
-        planes.follow(now, still)
+        planes.follow(pose, still)
+        if self._drawing is not None:
+            self._drawing.follow(pose)
         self.updates += 1
 
     def _ended(self, node: Any, event: str) -> None:
         planes, self._planes = self._planes, None
-        self._loud()
+        self._draw_nothing()
+        self._last = {}
         if planes is not None:
             planes.back()  # the world turns instead: upright again when the correction has been followed
         self._released()

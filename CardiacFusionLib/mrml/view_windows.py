@@ -191,6 +191,11 @@ class ThreeDView(_View):
         self.group.SetMRMLDisplayableNode(self.node)
         self.renderer.SetUseFXAA(True)
 
+    def refresh(self) -> None:
+        """Draw once, as a view on a screen does; nothing is read back."""
+        self.renderer.ResetCameraClippingRange()
+        self.window.Render()
+
     def aside(self) -> None:
         """Leave the strip on the right to the legend."""
         self.renderer.GetActiveCamera().SetWindowCenter(1.0 - 2.0 * CENTRE_X, 0.0)
