@@ -7,7 +7,8 @@ Rules, in the order they are asked:
 * **matched**: most of a patch lies behind a narrowing of at least ``MATCH_PERCENT``, and the patch is more than chance
   among the muscle behind the narrowings found (``MATCH_CHANCE``);
 * **ischaemia_without_stenosis**: patches of one vessel with no such narrowing upstream, together as heavy as a segment,
-  seen in two slices, and more than chance anywhere in the heart (``ALONE_CHANCE``);
+  seen in two slices, and more than chance anywhere in the heart (``ALONE_CHANCE``). Where the muscle lies on the
+  border of two territories both vessels are named, the one with more of it first;
 * **microvascular**: even the best quarter is below ``GLOBAL_LOW_ML_MIN_G`` (or its reserve below ``GLOBAL_LOW_MPR``):
   flow is low everywhere, from small vessels or from balanced disease of all three;
 * **stenosis_without_ischaemia**: a narrowing of at least ``SEVERE_PERCENT`` whose muscle, seen by the slices, has no
@@ -53,6 +54,8 @@ MATCH_PERCENT = 45.0
 SEVERE_PERCENT = 70.0  # CAD-RADS 2.0 grade 4
 MIN_SLICES = 2  # what one slice alone shows may be its outline's fault
 NORMAL_SHARE = 0.85  # of the best quarter: flow behind a narrowing counts as normal from here on
+BORDER_SHARE = 0.4  # of a patch: a second vessel with so much of it is named too, since a few mm would name it alone
+BORDER_TRUST = 0.85  # confidence of naming one of two such vessels first, as for doubtful inputs
 NEAR_SLICE_MM = 9.0  # a point this near a slice counts as measured
 ORDER = ("matched", "ischaemia_without_stenosis", "microvascular", "stenosis_without_ischaemia")
 VESSEL_OF_CODE = {code: vessel for vessel, code in VESSEL_CODE.items()}
@@ -111,7 +114,7 @@ def _of_patches(
             matched[id(s)] = matched.get(id(s), np.zeros_like(patch)) | part
             rest = rest & ~part
         if mass[rest].sum() >= PATCH_BEHIND_SHARE * mass[patch].sum():
-            vessel = _vessel_of_patch(flow, tree, rest, mass)
+            vessel, _ = _vessel_of_patch(flow, tree, rest, mass)
             alone[vessel] = alone.get(vessel, np.zeros_like(patch)) | rest
     result = []
     for s in candidates:
@@ -142,17 +145,22 @@ def _slices_of(flow: FlowOnWall, patch: NDArray[np.bool_]) -> int:
     return int((share >= 0.1).sum())
 
 
-def _vessel_of_patch(flow: FlowOnWall, tree: CoronaryTree, patch: NDArray[np.bool_], mass: Array) -> str:
-    """The vessel that supplies most of the patch; the fixed map speaks for a vessel that the tree lacks."""
+def _vessel_of_patch(
+    flow: FlowOnWall, tree: CoronaryTree, patch: NDArray[np.bool_], mass: Array
+) -> tuple[str, str | None]:
+    """The vessel that supplies most of the patch, and a second one that supplies nearly as much; the fixed map speaks
+    for a vessel that the tree lacks."""
 
-    def majority(codes: NDArray[np.generic]) -> int:
-        return int(np.argmax(np.bincount(np.asarray(codes)[patch].astype(int), mass[patch], minlength=4)[1:]) + 1)
+    def shares(codes: NDArray[np.generic]) -> Array:
+        return np.bincount(np.asarray(codes)[patch].astype(int), mass[patch], minlength=4)[1:4].astype(float)
 
-    fixed = majority(flow.surface.values["territory_aha"])
+    fixed = shares(flow.surface.values["territory_aha"])
     own = np.asarray(flow.supply.vessel)
     present = {int(c) for c in np.unique(own)}
-    code = majority(own) if fixed in present and own[patch].any() else fixed
-    return VESSEL_OF_CODE[code]
+    mine = shares(own) if int(np.argmax(fixed)) + 1 in present and own[patch].any() else fixed
+    first, second = (int(k) for k in np.argsort(-mine, kind="stable")[:2])
+    near = mine[second] >= BORDER_SHARE * float(mass[patch].sum())
+    return VESSEL_OF_CODE[first + 1], VESSEL_OF_CODE[second + 1] if near else None
 
 
 def _segments_of(flow: FlowOnWall, patch: NDArray[np.bool_], mass: Array) -> tuple[int, ...]:
@@ -242,6 +250,8 @@ def _without_stenosis(
 ) -> Finding:
     mass = np.asarray(flow.surface.values["mass_g"], float)
     inside = _mean(flow.mbf, mass, patch)
+    also = next((v for v in _vessel_of_patch(flow, tree, patch, mass) if v != vessel), None)
+    place = f"{vessel} territory" if also is None else f"{vessel} and {also} territories"
     drawn = any(vessel_of(tree, b.name) == vessel for b in tree.branches)
     reason = f"no narrowing of {MATCH_PERCENT:.0f} % or more was found upstream"
     if any(flag.name == NOT_MEASURED for flag in tree.quality.flags):
@@ -249,12 +259,13 @@ def _without_stenosis(
     elif not drawn:
         reason = f"the {vessel} could not be followed in the CT"
     sentence = (
-        f"Stress flow is low in {mass[patch].sum():.0f} g of muscle in the {vessel} territory "
+        f"Stress flow is low in {mass[patch].sum():.0f} g of muscle in the {place} "
         f"({_flow_words(inside, remote.flow, flow.relative)}), and {reason}."
     )
     confidence = 0.8 * _confidence(flow, patch, 1.0 - _chance(flow, patch, remote, SEGMENTS), vessel)
-    numbers = _numbers(flow, patch, remote, vessel)
-    return Finding("ischaemia_without_stenosis", vessel, sentence, confidence, numbers, _segments_of(flow, patch, mass))
+    confidence *= 1.0 if also is None else BORDER_TRUST
+    numbers, segments = _numbers(flow, patch, remote, vessel), _segments_of(flow, patch, mass)
+    return Finding("ischaemia_without_stenosis", vessel, sentence, confidence, numbers, segments, also)
 
 
 def _everywhere_low(flow: FlowOnWall, remote: float, mass: Array, known: NDArray[np.bool_]) -> Finding | None:

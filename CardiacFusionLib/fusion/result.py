@@ -22,6 +22,7 @@ class Finding:
     confidence: float  # 0..1
     numbers: Mapping[str, float] = field(default_factory=dict)  # mass_at_risk_g, ischaemic_share, mbf_inside, ...
     segments: tuple[int, ...] = ()
+    also: str | None = None  # a second vessel to whose territory nearly as much of the muscle belongs
 
 
 @dataclass(frozen=True)

@@ -181,6 +181,7 @@ def _fusion(fusion: Fusion, folder: Path) -> None:
         {
             "kind": f.kind,
             "vessel": f.vessel,
+            "also": f.also,
             "sentence": f.sentence,
             "confidence": f.confidence,
             "numbers": dict(f.numbers),

@@ -150,7 +150,7 @@ def _findings(content: CaseContent) -> list[dict[str, Any]]:
         {
             "kind": f.kind,
             "title": _KINDS.get(f.kind, f.kind.replace("_", " ").capitalize()),
-            "vessel": f.vessel,
+            "vessel": " / ".join(v for v in (f.vessel, f.also) if v),
             "sentence": f.sentence,
             "confidence": round(100 * f.confidence),
             "numbers": _numbers(f.numbers),

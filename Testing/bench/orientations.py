@@ -9,7 +9,8 @@ above the node); resampled onto a turned grid, where the networks see other samp
 landmark (mm) and of an axis (degrees) from those of the plain one. With a finished ``CASE`` of a twin (its CT's stages
 are taken as they are) its stress series likewise, as far as the registration: the largest distance of a slice's middle
 on the CT (mm), of the axes (degrees), and of the flow of a segment (mL/min/g) from the plain ones. With ``--whole-way``
-CT and series likewise, both at once, through every stage: heart frame, flow, and whether the findings differ.
+CT and series likewise, both at once, through every stage: heart frame, flow, and whether the findings differ (kind, and
+the vessels they name).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ sys.path.insert(0, str(ROOT / "Testing" / "mrml"))
 from test_inputs import OBLIQUE, WAYS, rearranged, turned  # noqa: E402
 
 from CardiacFusionLib.io.read import read_ct, read_perfusion  # noqa: E402
+from CardiacFusionLib.io.series_json import series_to_dict  # noqa: E402
 from CardiacFusionLib.mrml import inputs  # noqa: E402
 from CardiacFusionLib.mrml.app import SceneApp  # noqa: E402
 from CardiacFusionLib.mrml.transforms import add_transform, place_under  # noqa: E402
@@ -113,6 +115,10 @@ def of_the_ct(ct: Volume, scene: Any, folder: Path, tell: Callable[[str, Any], N
 def sequence_of(scene: Any, series: Series, name: str, shape: Callable[[Volume], Volume]) -> Any:
     """A series as a volume sequence, each frame of it put into another shape."""
     node = scene.AddNewNodeByClass("vtkMRMLSequenceNode", name)
+    # as Slicer keeps it from a file of ours: with its acquisition; where the slices lie, the volumes say here
+    noted = {**series_to_dict(series), "times_s": series.times_s.mean(axis=1).tolist()}
+    del noted["poses"]
+    node.SetAttribute(inputs.SERIES_ATTRIBUTE, json.dumps(noted))
     node.SetIndexName("time")
     node.SetIndexUnit("s")
     heights = np.array([np.asarray(p.origin_mm) @ series.poses[0].normal for p in series.poses])
@@ -183,11 +189,15 @@ def of_the_whole_way(case: Path, scene: Any, folder: Path, tell: Callable[[str, 
         assert found.pose and plain.pose and found.stress and plain.stress and found.fusion and plain.fusion
         millimetres, degrees = difference(moved_back(found.pose, move), plain.pose)
         flows = [r.stress.segments.set_index("segment")["mbf_ml_min_g"] for r in (found, plain)]  # type: ignore[union-attr]
-        told = [[(f.kind, f.vessel) for f in r.fusion.findings] for r in (found, plain)]  # type: ignore[union-attr]
+        assert found.stress.maps.relative == plain.stress.maps.relative
+        told = [[(f.kind, {f.vessel, f.also}) for f in r.fusion.findings] for r in (found, plain)]  # type: ignore[union-attr]
+        for f in found.fusion.findings:
+            print(f"    {f.confidence:.2f} {f.sentence}", flush=True)
         return {
             "mm": millimetres,
             "deg": degrees,
             "flow_ml_min_g": float((flows[0] - flows[1]).abs().max()),
+            "other_first_finding": float(told[0][:1] != told[1][:1]),
             "other_findings": float(told[0] != told[1]),
         }
 
@@ -213,7 +223,7 @@ def main() -> None:
     def tell(name: str, figures: Any) -> None:
         told[name] = figures
         values = figures.values() if isinstance(figures, dict) else figures
-        words = ("mm", "deg", "mL/min/g", "other findings")
+        words = ("mm", "deg", "mL/min/g", "other first finding", "other findings")
         print(f"{name:20} " + "  ".join(f"{v:.3f} {w}" for v, w in zip(values, words)), flush=True)
 
     with SceneApp() as app, tempfile.TemporaryDirectory() as folder:

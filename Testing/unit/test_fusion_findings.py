@@ -66,6 +66,30 @@ def test_low_flow_without_a_narrowing_is_told_apart(heart):
     assert found[0].vessel == "LCx"
 
 
+def test_muscle_on_the_border_of_two_territories_names_both_and_not_by_a_hair_the_one_or_the_other(heart):
+    told = []
+    phi = np.asarray(heart[0].values["aha_phi_deg"])
+    border = border_deg(phi, np.asarray(heart[0].values["aha_level"]), heart[2].vessel)
+    for shift in (-1.5, 1.5):  # a patch a little more on the one side, then on the other
+        flow = flow_of(heart)
+        low = np.abs(np.mod(phi - border - shift + 180, 360) - 180) < 40
+        (finding,) = find(replace(flow, mbf=np.where(low, 0.5 * flow.mbf, flow.mbf)), heart[1])
+        assert f"the {finding.vessel} and {finding.also} territories" in finding.sentence
+        told.append({finding.vessel, finding.also})
+        alone = find(flow_of(heart, [(LCX, 0.5)]), heart[1])[0]
+        assert alone.also is None and finding.confidence < alone.confidence
+    assert told[0] == told[1] == {"LCx", "RCA"}
+
+
+def border_deg(phi, level, vessel) -> float:
+    """The angle that halves the wall between the middles of the LCx's and the RCA's muscle at mid height."""
+    mid = np.abs(level - 0.5) < 0.2
+    angles = np.arange(150.0, 300.0)
+    near = [mid & (np.abs(np.mod(phi - a + 180, 360) - 180) < 40) for a in angles]
+    uneven = [abs(int((vessel[n] == LCX).sum()) - int((vessel[n] == RCA).sum())) for n in near]
+    return float(angles[int(np.argmin(uneven))])
+
+
 def test_a_severe_narrowing_with_normal_flow_is_told_too(heart):
     found = find(flow_of(heart), narrowed(heart[1], "LAD", 75))
     assert [f.kind for f in found] == ["stenosis_without_ischaemia"]
