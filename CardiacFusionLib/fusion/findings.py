@@ -149,17 +149,18 @@ def _vessel_of_patch(
     flow: FlowOnWall, tree: CoronaryTree, patch: NDArray[np.bool_], mass: Array
 ) -> tuple[str, str | None]:
     """The vessel that supplies most of the patch, and a second one that supplies nearly as much; the fixed map speaks
-    for a vessel that the tree lacks."""
+    where a vessel with a good part of the patch is not in the tree."""
 
     def shares(codes: NDArray[np.generic]) -> Array:
         return np.bincount(np.asarray(codes)[patch].astype(int), mass[patch], minlength=4)[1:4].astype(float)
 
     fixed = shares(flow.surface.values["territory_aha"])
     own = np.asarray(flow.supply.vessel)
-    present = {int(c) for c in np.unique(own)}
-    mine = shares(own) if int(np.argmax(fixed)) + 1 in present and own[patch].any() else fixed
+    good_part = BORDER_SHARE * float(mass[patch].sum())
+    lacking = ~np.isin(np.arange(1, 4), own)  # its muscle is given to its neighbours in the patient's own map
+    mine = fixed if fixed[lacking].sum() >= good_part or not own[patch].any() else shares(own)
     first, second = (int(k) for k in np.argsort(-mine, kind="stable")[:2])
-    near = mine[second] >= BORDER_SHARE * float(mass[patch].sum())
+    near = mine[second] >= good_part
     return VESSEL_OF_CODE[first + 1], VESSEL_OF_CODE[second + 1] if near else None
 
 

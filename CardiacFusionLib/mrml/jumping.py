@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from CardiacFusionLib.mrml import bullseye, charts
 from CardiacFusionLib.mrml.case import CaseInScene
 from CardiacFusionLib.mrml.frames import points_lps, points_ras
-from CardiacFusionLib.mrml.layout import PLANES, upright
+from CardiacFusionLib.mrml.layout import PLANES, face, upright
 from CardiacFusionLib.mrml.markups import landmarks_of
 from CardiacFusionLib.mrml.tables import frame_of
 from CardiacFusionLib.mrml.transforms import matrix_of
@@ -21,7 +21,7 @@ Point = tuple[float, float, float]
 
 
 def jump_to(case: CaseInScene, kind: str, which: int | str) -> Point:
-    """Move all slice views and the crosshair to a "segment" (1..17), "stenosis" or "finding" (index of its row) or
+    """Move all views and the crosshair to a "segment" (1..17), "stenosis" or "finding" (index of its row) or
     "landmark" (name); the place in patient LPS mm (of the CT).
 
     The bullseye and the curves mark the same thing. Raises BadInputError where there is nothing of that name.
@@ -44,7 +44,8 @@ def jump_to(case: CaseInScene, kind: str, which: int | str) -> Point:
 
 
 def jump(case: CaseInScene, heart_mm: NDArray[np.float64]) -> Point:
-    """Move the three planes and the crosshair to a point of the heart frame; the same in patient LPS mm."""
+    """Move the three planes and the crosshair to a point of the heart frame, and turn the 3D view so that it faces it;
+    the same in patient LPS mm."""
     ras = [float(v) for v in points_ras(np.asarray(heart_mm, float))]
     crosshair = case.scene.GetSingletonNode("default", "vtkMRMLCrosshairNode")
     if crosshair is not None:
@@ -53,6 +54,7 @@ def jump(case: CaseInScene, heart_mm: NDArray[np.float64]) -> Point:
         view = case.scene.GetSingletonNode(plane.layout, "vtkMRMLSliceNode")
         if view is not None:
             view.JumpSliceByOffsetting(*ras)
+    face(case.scene, case.nodes, np.asarray(heart_mm, float))
     back: NDArray[np.float64] = np.asarray(np.linalg.inv(matrix_of(case.nodes.ct_to_heart)), np.float64)
     lps = apply(back, np.asarray(heart_mm, float))
     return (float(lps[0]), float(lps[1]), float(lps[2]))

@@ -18,6 +18,8 @@ from CardiacFusionLib.mrml.frames import points_ras
 
 FIELD_MM = 140.0
 MAP_OPACITY = 0.9
+FROM_ABOVE = 0.16  # the 3D view looks down by a sixth
+NEAR_AXIS_MM = 8.0
 MAIN_3D, CURVES_VIEW, DIAMETER_VIEW = "1", "CardiacFusionCurves", "CardiacFusionDiameter"
 LAYOUT_IDS = {"review": 4417, "planes": 4418, "bullseye": 4419}
 
@@ -175,6 +177,23 @@ def aim(
     camera.ResetClippingRange()
 
 
+def face(scene: Any, nodes: CaseNodes, place_heart_mm: NDArray[np.float64]) -> None:
+    """Turn the 3D view, where there is one, so that it looks at a place from outside the heart; what it is centred on
+    and how close it is stay. A place near the long axis is seen from everywhere."""
+    camera = scene.GetSingletonNode(MAIN_3D, "vtkMRMLCameraNode")
+    out = np.asarray(place_heart_mm, float)[:2] - heart_centre(nodes)[:2]
+    if camera is None or np.linalg.norm(out) < NEAR_AXIS_MM:
+        return
+    direction = np.array([*(out / np.linalg.norm(out)), FROM_ABOVE])
+    focus = np.array(camera.GetFocalPoint())
+    away = np.linalg.norm(np.array(camera.GetPosition()) - focus)
+    was = camera.StartModify()
+    camera.SetPosition(*(focus + away * points_ras(direction) / np.linalg.norm(direction)).tolist())
+    camera.SetViewUp(0.0, 0.0, 1.0)
+    camera.EndModify(was)
+    camera.ResetClippingRange()
+
+
 def aim_bodies(scene: Any, nodes: CaseNodes, centre: NDArray[np.float64]) -> None:
     """The 3D view from the front, a little from the left (LAD and anterior wall face the viewer), and the bullseye."""
     for layout, label in ((MAIN_3D, "3D"), (BULLSEYE_VIEW, "B")):
@@ -187,5 +206,5 @@ def aim_bodies(scene: Any, nodes: CaseNodes, centre: NDArray[np.float64]) -> Non
         view.SetBackgroundColor2(0.16, 0.18, 0.22)
     low, high = nodes.shelf.fact("span_mm", [-45.0, 45.0])
     focus = centre + np.array([-8.0, 0.0, (low + high) / 2 + 6.0])
-    aim(camera_of(scene, MAIN_3D), focus, (-0.25, -1.0, 0.16), (0.0, 0.0, 1.0), 1.7 * (high - low))
+    aim(camera_of(scene, MAIN_3D), focus, (-0.25, -1.0, FROM_ABOVE), (0.0, 0.0, 1.0), 1.7 * (high - low))
     aim(camera_of(scene, BULLSEYE_VIEW), CENTRE_HEART_MM, (0.0, -1.0, 0.0), (0.0, 0.0, 1.0), 2.75 * RADIUS_MM)

@@ -10,7 +10,7 @@ landmark (mm) and of an axis (degrees) from those of the plain one. With a finis
 are taken as they are) its stress series likewise, as far as the registration: the largest distance of a slice's middle
 on the CT (mm), of the axes (degrees), and of the flow of a segment (mL/min/g) from the plain ones. With ``--whole-way``
 CT and series likewise, both at once, through every stage: heart frame, flow, and whether the findings differ (kind, and
-the vessels they name).
+the vessels they name); there CASE may be the folder of a twin too.
 """
 
 from __future__ import annotations
@@ -175,9 +175,12 @@ def of_the_series(case: Path, scene: Any, folder: Path, tell: Callable[[str, Any
 
 def of_the_whole_way(case: Path, scene: Any, folder: Path, tell: Callable[[str, Any], None]) -> None:
     """CT and stress series of a twin, both put into another shape, from the scene to the findings, nothing given."""
-    earlier = open_reading(case).earlier
-    ct = ct_of(earlier)
-    series = read_perfusion(Path(earlier.record["inputs"]["stress"]["path"]), "stress")
+    if (case / "case.json").is_file():
+        earlier = open_reading(case).earlier
+        ct, stress = ct_of(earlier), Path(earlier.record["inputs"]["stress"]["path"])
+    else:
+        ct, stress = read_ct(case / "ct.nii.gz"), case / "stress.nii.gz"
+    series = read_perfusion(stress, "stress")
 
     def result_of(name: str, shape: Callable[[Volume], Volume]) -> Results:
         inputs.write_ct(add_volume(scene, shape(ct), name), folder / "ct.nii")

@@ -23,12 +23,13 @@ from CardiacFusionLib.io.case_folder import sha256_of
 from CardiacFusionLib.io.write import write_volume
 from CardiacFusionLib.mrml.app import SceneApp, load_scene, save_scene
 from CardiacFusionLib.mrml.frames import array_of, points_lps, points_ras
-from CardiacFusionLib.mrml.layout import PLANES, layout_xml
+from CardiacFusionLib.mrml.layout import MAIN_3D, PLANES, heart_centre, layout_xml
 from CardiacFusionLib.mrml.markups import landmarks_of
 from CardiacFusionLib.mrml.transforms import matrix_of
 from CardiacFusionLib.mrml.volumes import volume_of
 from CardiacFusionLib.pipeline import review
 from CardiacFusionLib.spatial.errors import BadInputError
+from CardiacFusionLib.spatial.pose import apply
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +228,7 @@ def test_all_views_agree_where_they_jumped_to(reading: Reading) -> None:
     import vtk
 
     case = reading.case
+    faced: list[str] = []
     for kind, which in (
         ("segment", 8),
         ("stenosis", 0),
@@ -249,6 +251,13 @@ def test_all_views_agree_where_they_jumped_to(reading: Reading) -> None:
             back = np.linalg.inv(matrix_of(case.nodes.ct_to_heart))
             places.append(back[:3, :3] @ heart + back[:3, 3])
         assert max(np.linalg.norm(p - lps) for p in places) < 0.5, (kind, which)
+        out = apply(matrix_of(case.nodes.ct_to_heart), lps)[:2] - heart_centre(case.nodes)[:2]
+        if np.linalg.norm(out) > 8.0:  # the 3D view looks at it from outside
+            camera = case.scene.GetSingletonNode(MAIN_3D, "vtkMRMLCameraNode")
+            seen_from = points_lps(np.array(camera.GetPosition()) - np.array(camera.GetFocalPoint()))[:2]
+            assert seen_from @ out > 0.98 * np.linalg.norm(seen_from) * np.linalg.norm(out)
+            faced.append(kind)
+    assert {"segment", "finding"} <= set(faced)
     with pytest.raises(BadInputError, match="no narrowing 10"):
         review.jump_to(case, "stenosis", 9)
     with pytest.raises(BadInputError, match="not placed"):

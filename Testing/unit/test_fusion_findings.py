@@ -81,6 +81,18 @@ def test_muscle_on_the_border_of_two_territories_names_both_and_not_by_a_hair_th
     assert told[0] == told[1] == {"LCx", "RCA"}
 
 
+def test_muscle_of_a_vessel_that_the_tree_lacks_is_not_given_to_its_neighbour_by_a_hair(heart):
+    supply = replace(heart[2], vessel=np.where(heart[2].vessel == RCA, LCX, heart[2].vessel))
+    phi = np.asarray(heart[0].values["aha_phi_deg"])
+    told = []
+    for middle in (178.0, 180.0, 182.0):  # the fixed border of RCA and LCx lies at 180 from the anterior insertion
+        flow = replace(flow_of(heart), supply=supply)
+        low = np.abs(np.mod(phi - middle + 180, 360) - 180) < 40
+        (finding,) = find(replace(flow, mbf=np.where(low, 0.5 * flow.mbf, flow.mbf)), heart[1])
+        told.append({finding.vessel, finding.also})
+    assert told == [{"RCA", "LCx"}] * 3
+
+
 def border_deg(phi, level, vessel) -> float:
     """The angle that halves the wall between the middles of the LCx's and the RCA's muscle at mid height."""
     mid = np.abs(level - 0.5) < 0.2
