@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from CardiacFusionLib.spatial.resample import resample_to
 from CardiacFusionLib.spatial.volume import Volume
@@ -22,15 +23,27 @@ BATCH = 4  # cubes convolved at once
 def averaged(ct: Volume, spacing_mm: float) -> Volume:
     """The CT with whole blocks of voxels averaged, as many as fit into ``spacing_mm`` along each axis.
 
-    Reading single fine voxels on a coarse grid would pass all their noise on.
+    Single fine voxels read on a coarse grid would pass all their noise on. The blocks lie in the body, not in memory:
+    a rest that fills no block is left out at the left, posterior or upper end, whichever way the axes run.
     """
     import SimpleITK as sitk
 
     factors = [max(int(spacing_mm / s), 1) for s in ct.spacing_mm]
     if max(factors) == 1:
         return ct
+    rest = [n % f if back else 0 for n, f, back in zip(ct.size, factors, _backwards(ct.direction))]
+    if any(rest):
+        x, y, z = rest
+        origin = tuple((ct.index_to_lps @ [*rest, 1])[:3])
+        ct = Volume(ct.array[z:, y:, x:], ct.spacing_mm, origin, ct.direction)
     # blocks are averaged in the scan's own type (HU to 1): a float copy of a clinical scan would take 300 MB
     return Volume.from_sitk(sitk.BinShrink(ct.to_sitk(), factors))
+
+
+def _backwards(direction: NDArray[np.float64]) -> list[bool]:
+    """For each index axis whether it runs against the patient axis it is nearest to."""
+    rows, columns = linear_sum_assignment(-np.abs(direction))
+    return [bool(direction[row, column] < 0) for column, row in sorted(zip(columns, rows))]
 
 
 def coarse_image(ct: Volume, grid: Volume) -> Volume:
