@@ -40,12 +40,19 @@ RIDGE_SHARE = 0.15
 
 
 def recentred(
-    points: Array, cut: CrossSections, radius_mm: Array, outer_mm: Array, ct: Volume, blood_hu: float, blur_mm: float
+    points: Array,
+    cut: CrossSections,
+    radius_mm: Array,
+    outer_mm: Array,
+    ct: Volume,
+    blood_hu: float,
+    blur_mm: float,
+    bloom: Volume | None = None,
 ) -> tuple[Array, CrossSections]:
     """Centreline (n, 3) LPS moved into the lumen, and its cross-sections. The first point stays (it is the fork's).
 
     ``cut``: the cross-sections of ``points``; ``radius_mm``, ``outer_mm`` (n,): lumen and healthy lumen as measured on
-    them.
+    them; ``bloom``: as for ``cross_sections``.
     """
     if len(points) < 4:
         return points, cut
@@ -56,7 +63,7 @@ def recentred(
         moved = smoothed(moved, SMOOTH_MM)
         moved[0] = points[0]
         points = moved
-        cut = cross_sections(points, ct, blood_hu)
+        cut = cross_sections(points, ct, blood_hu, bloom=bloom)
     return points, cut
 
 

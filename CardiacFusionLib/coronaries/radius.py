@@ -39,6 +39,9 @@ RADII_MM = np.arange(0.0, 3.61, 0.1)
 BLURS_MM = np.arange(0.3, 1.51, 0.1)
 USUAL_BLUR_MM = 0.6
 KEPT_SHARE = 0.7  # of the rays: the worst fitting ones do not vote
+WALL_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+WALL_ALONG_MM = 1.0  # standard deviation along the vessel over which wall and lumen are judged together
+WALL_SHARPNESS = 3.0  # a wall that explains the picture worse by a third (squared misfit) has 1/e of the say
 BACKGROUND_HU = (-950.0, 250.0)  # lung .. enhanced muscle and a pale right heart
 
 
@@ -73,10 +76,17 @@ def radial_steps() -> Array:
     return np.arange(0.0, REACH_MM + 1e-6, RADIAL_STEP_MM)
 
 
-def cross_sections(points: Points, ct: Volume, blood_hu: float, darker_share: float = ENCLOSED_SHARE) -> CrossSections:
+def cross_sections(
+    points: Points,
+    ct: Volume,
+    blood_hu: float,
+    darker_share: float = ENCLOSED_SHARE,
+    bloom: Volume | None = None,
+) -> CrossSections:
     """Rays across a centreline (n, 3) LPS at steps of ``STEP_MM``; ``blood_hu``: brightness of a full lumen.
 
-    ``darker_share``: of the contrast; the drop along a ray from which the direction counts as darker.
+    ``darker_share``: of the contrast; the drop along a ray from which the direction counts as darker. ``bloom``: what
+    calcium adds to the picture (``calcium.blooming``), taken off; rays through the calcium itself do not vote.
     """
     _, a, b = frames(points)
     angle = np.arange(RAYS) * 2 * np.pi / RAYS
@@ -85,7 +95,12 @@ def cross_sections(points: Points, ct: Volume, blood_hu: float, darker_share: fl
     raw = read(ct.array, ct, points[:, None, None] + ray[:, :, None] * radial[None, None, :, None])
     # neighbouring cross-sections together: less noise, same vessel
     values = gaussian_filter1d(raw, AVERAGE_MM / STEP_MM, axis=0, mode="nearest")
+    bright = (values > blood_hu + OVER_BLOOD_HU) & (radial <= 2.8)
     calcium = (values > blood_hu + CALCIUM_OVER_BLOOD_HU)[..., radial <= 2.8].mean(axis=(1, 2)) > CALCIUM_SHARE
+    if bloom is not None:
+        added = read(bloom.array, bloom, points[:, None, None] + ray[:, :, None] * radial[None, None, :, None])
+        if added.any():
+            values = values - gaussian_filter1d(added, AVERAGE_MM / STEP_MM, axis=0, mode="nearest")
     # a ray ends where it rises again out of its first deep valley: there another bright structure begins
     rise = values - np.minimum.accumulate(values, axis=-1)
     beyond = np.maximum.accumulate(rise > 0.2 * (blood_hu + 60.0), axis=-1)
@@ -94,7 +109,6 @@ def cross_sections(points: Points, ct: Volume, blood_hu: float, darker_share: fl
     enclosed = values[:, 0, :1] - floor >= darker_share * (blood_hu + 60.0)
     stop = np.where(beyond.any(axis=-1), valley, len(radial) - 1)
     inside = np.arange(len(radial)) <= stop[..., None]
-    bright = (values > blood_hu + OVER_BLOOD_HU) & (radial <= 2.8)
     fit = ~bright.any(axis=-1) & (floor < 0.6 * blood_hu)
     return CrossSections(values, inside, fit, calcium, enclosed.mean(axis=1), floor.astype(np.float32))
 
@@ -158,7 +172,11 @@ def blur_of(cut: CrossSections, blood_hu: float) -> float:
     wide = _best(by_blur[3]) > 1.0
     if wide.sum() < 20:
         wide[:] = True
-    return float(BLURS_MM[int(np.argmin([m.min(axis=1)[wide].mean() for m in by_blur]))])
+    error = np.array([m.min(axis=1)[wide].mean() for m in by_blur])
+    k = int(np.clip(np.argmin(error), 1, len(error) - 2))
+    a, b, c = error[k - 1 : k + 2]
+    shift = 0.5 * (a - c) / (a - 2 * b + c) if a - 2 * b + c > 1e-9 else 0.0
+    return float(BLURS_MM[k] + 0.1 * np.clip(shift, -1.0, 1.0))
 
 
 def measured(
@@ -168,3 +186,22 @@ def measured(
     part of it; without, the wall is taken to lie on the lumen."""
     radius = _best(_misfit(cut, blood_hu, blur_mm, outer_mm))
     return Profile(radius, np.asarray(cut.values[:, 0, 0], float), cut.calcium, cut.enclosed)
+
+
+def within_wall(cut: CrossSections, blood_hu: float, blur_mm: float, lumen_mm: Array, healthy_mm: Array) -> Array:
+    """Lumen radius (n,) of a narrowed vessel whose outer wall lies anywhere between lumen and healthy lumen.
+
+    Narrowed arteries remodel both ways (Glagov, N Engl J Med 1987, 316:1371), so the picture decides: the lumen is
+    fitted with the wall at each of ``WALL_SHARES`` of the way from ``lumen_mm`` to ``healthy_mm`` (n,), and the radii
+    are averaged by how well each explains the cross-sections about (``WALL_ALONG_MM``).
+    """
+    radii, errors = [], []
+    for share in WALL_SHARES:
+        misfit = _misfit(cut, blood_hu, blur_mm, lumen_mm + share * np.maximum(healthy_mm - lumen_mm, 0.0))
+        # one cross-section of a lumen thinner than the blur says little: its neighbours have a say
+        misfit = gaussian_filter1d(misfit, WALL_ALONG_MM / STEP_MM, axis=0, mode="nearest")
+        radii.append(_best(misfit))
+        errors.append(misfit.min(axis=1))
+    error = np.asarray(errors)
+    weight = np.exp(-WALL_SHARPNESS * (error / np.maximum(error.min(axis=0), 1e-6) - 1.0))
+    return np.asarray((weight * np.asarray(radii)).sum(axis=0) / weight.sum(axis=0), dtype=float)

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from skimage.graph import MCP_Geometric
 
 from CardiacFusionLib.coronaries.centreline import centred, read
-from CardiacFusionLib.coronaries.centring import recentred
-from CardiacFusionLib.coronaries.lumen import MIN_CONTRAST_HU, SURROUNDINGS_HU, cropped
-from CardiacFusionLib.coronaries.measuring import lumen_of
+from CardiacFusionLib.coronaries.lumen import MIN_CONTRAST_HU, SURROUNDINGS_HU, Blood, cropped
+from CardiacFusionLib.coronaries.measuring import blooming_of, centred_by_picture, lumen_of
 from CardiacFusionLib.coronaries.paths import COST_FLOOR, RIDGE
-from CardiacFusionLib.coronaries.radius import blur_of, cross_sections, measured
+from CardiacFusionLib.coronaries.pruning import Picture
+from CardiacFusionLib.coronaries.radius import blur_of, cross_sections
 from CardiacFusionLib.coronaries.stenosis import find_stenoses, healthy
 from CardiacFusionLib.coronaries.vesselness import vesselness
 from CardiacFusionLib.spatial.errors import BadInputError
@@ -63,13 +63,11 @@ def seeded(
     points = centred(way, tubes, part)
     if hung is not None:
         points = np.concatenate([first[None], points])
-    cut = cross_sections(points, ct, blood)
-    blur = blur_of(cut, blood)
-    arc = Branch(name, points, np.ones(len(points))).arc_mm
-    radius = measured(cut, blood, blur).radius_mm
-    points, cut = recentred(points, cut, radius, healthy(arc, 2.0 * radius) / 2.0, part, blood, blur)
     branch = Branch(name, points, np.ones(len(points)), parent)
-    profile = lumen_of(cut, branch.arc_mm, blood, blur)
+    cut = cross_sections(points, ct, blood)
+    picture = Picture(part, tubes, Blood(blood, 0.0, len(points)), blur_of(cut, blood))
+    branch, cut = centred_by_picture(branch, picture, blooming_of([branch], picture))
+    profile = lumen_of(cut, branch.arc_mm, blood, picture.blur_mm)
     reference = healthy(branch.arc_mm, 2.0 * profile.radius_mm)
     branch = replace(branch, radius_mm=profile.radius_mm, reference_mm=reference)
     return replace(tree, branches=(*tree.branches, branch), stenoses=(*tree.stenoses, *find_stenoses(branch, profile)))
