@@ -6,6 +6,8 @@ those between the rings. Sheets stand on the mid-wall surface and reach through 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -59,42 +61,55 @@ def _cut(surface: Surface, level_set: Array, near: NDArray[np.bool_]) -> Array:
     return np.concatenate([ends.reshape(-1, 6), owners[:, None].astype(float)], axis=1)
 
 
-def _pieces(surface: Surface, level_set: Array, near: NDArray[np.bool_], *fields: Array) -> list[Array]:
-    """Each of ``fields`` (n, ...) at both ends of every piece of the cut: (k, 2, ...)."""
-    cut = _cut(surface, level_set, near)
-    weights, triangles = cut[:, :6].reshape(-1, 2, 3), surface.triangles[cut[:, 6].astype(int)]
+def _ends(surface: Surface, cuts: Array, *fields: Array) -> list[Array]:
+    """Each of ``fields`` (n, ...) at both ends of every piece of a cut: (k, 2, ...)."""
+    weights, triangles = cuts[:, :6].reshape(-1, 2, 3), surface.triangles[cuts[:, 6].astype(int)]
     return [np.einsum("kew,kw...->ke...", weights, np.asarray(field, float)[triangles]) for field in fields]
 
 
-def _between_segments(surface: Surface, *fields: Array) -> list[Array]:
-    """Each of ``fields`` (n, 3) at both ends of every piece of the borders between segments: (k, 2, 3); empty without
-    AHA coordinates."""
+@dataclass(frozen=True)
+class BorderFields:
+    """What borders are drawn from; the same for a wall whichever way it is cut into segments."""
+
+    through_mm: Array  # (n, 3) half way through the wall along its normal, and a little beyond
+    lifted_mm: Array  # (n, 3) points outside the mid-wall surface, for lines on it
+
+    @staticmethod
+    def of(surface: Surface, lift_mm: float = 1.0) -> BorderFields:
+        """Of a surface with mass and area."""
+        outward = normals(surface)
+        through = outward * (thickness_mm(surface) / 2 + OVERHANG_MM)[:, None]
+        return BorderFields(through, surface.points_mm + outward * lift_mm)
+
+
+def _segment_cuts(surface: Surface) -> Array:
+    """All pieces of the borders between segments, as rows of :func:`_cut`; none without AHA coordinates."""
     if not {"aha_phi_deg", "aha_level"} <= set(surface.values):
-        return [np.zeros((0, 2, 3)) for _ in fields]
+        return np.zeros((0, 7))
     phi, level = (np.asarray(surface.values[k], float) for k in ("aha_phi_deg", "aha_level"))
     found = []
     for first, step, low, high in _RADIAL:
         for border in np.arange(first, 360.0, step):
             off = np.mod(phi - border + 180.0, 360.0) - 180.0
-            *cut, height = _pieces(surface, off, np.abs(off) < 60.0, *fields, level)
-            inside = (height.mean(axis=1) >= low) & (height.mean(axis=1) <= high)
-            found.append([ends[inside] for ends in cut])
-    for border in _RINGS:
-        found.append(_pieces(surface, level - border, np.ones(len(level), bool), *fields))
-    return [np.concatenate([piece[k] for piece in found]) for k in range(len(fields))]
+            cut = _cut(surface, off, np.abs(off) < 60.0)
+            height = (cut[:, :6].reshape(-1, 2, 3).mean(axis=1) * level[surface.triangles[cut[:, 6].astype(int)]]).sum(
+                1
+            )
+            found.append(cut[(height >= low) & (height <= high)])
+    everywhere = np.ones(len(level), bool)
+    return np.concatenate([*found, *(_cut(surface, level - border, everywhere) for border in _RINGS)])
 
 
 def segment_borders(surface: Surface) -> tuple[Array, NDArray[np.int32]]:
     """Points (m, 3) in the heart frame and triangles of the sheets between segments; empty without AHA coordinates."""
-    points, triangles, _ = sheets_and_lines(surface)
+    points, triangles, _ = sheets_and_lines(surface, BorderFields.of(surface))
     return points, triangles
 
 
-def sheets_and_lines(surface: Surface, lift_mm: float = 1.0) -> tuple[Array, NDArray[np.int32], Array]:
-    """As :func:`segment_borders`, and the same borders as pieces (k, 2, 3) ``lift_mm`` outside the mid-wall surface."""
-    outward = normals(surface)
-    through = outward * (thickness_mm(surface) / 2 + OVERHANG_MM)[:, None]
-    at, out, lifted = _between_segments(surface, surface.points_mm, through, surface.points_mm + outward * lift_mm)
+def sheets_and_lines(surface: Surface, fields: BorderFields) -> tuple[Array, NDArray[np.int32], Array]:
+    """As :func:`segment_borders`, and the same borders as pieces (k, 2, 3) on the wall."""
+    cuts = _segment_cuts(surface)
+    at, out, lifted = _ends(surface, cuts, surface.points_mm, fields.through_mm, fields.lifted_mm)
     corners = np.stack([at[:, 0] - out[:, 0], at[:, 1] - out[:, 1], at[:, 1] + out[:, 1], at[:, 0] + out[:, 0]], axis=1)
     base = 4 * np.arange(len(corners))[:, None]
     triangles = np.concatenate([base + np.array([0, 1, 2]), base + np.array([0, 2, 3])]).astype(np.int32)
@@ -114,6 +129,6 @@ def territory_lines(surface: Surface, name: str = "territory_patient", lift_mm: 
         met = np.zeros(len(owner), bool)  # each border is drawn once: by the vessel with the lower number
         touching = t[(owner[t] >= vessel).all(axis=1)]
         met[touching.ravel()] = True
-        (at,) = _pieces(surface, mine, met, lifted)
+        (at,) = _ends(surface, _cut(surface, mine, met), lifted)
         lines.append(at)
     return np.concatenate(lines)

@@ -1,7 +1,8 @@
 """What is drawn while a landmark is dragged, light enough for ten pictures a second of every view.
 
 Outlines and vessels are drawn from one model of few triangles in place of some twenty nodes, each of which would be
-cut anew for every view and step; the CT is not interpolated meanwhile. The borders of the segments are those of the
+cut anew for every view and step; the CT is not interpolated meanwhile, and no map covers it: a reader places a landmark
+by what the CT shows, and the colours stay on the wall in 3D. The borders of the segments are those of the
 frame as it would be with the landmark there, over the slices and on the wall in 3D, where the three planes and the long
 axis of that frame are drawn too. The nodes for it live as long as the drag and are never saved.
 """
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from CardiacFusionLib.fusion.result import Surface
 from CardiacFusionLib.mrml import models
 from CardiacFusionLib.mrml.ahead import SegmentsAhead
-from CardiacFusionLib.mrml.borders import sheets_and_lines
+from CardiacFusionLib.mrml.borders import BorderFields, sheets_and_lines
 from CardiacFusionLib.mrml.case import CaseInScene
 from CardiacFusionLib.mrml.frames import points_lps
 from CardiacFusionLib.mrml.hierarchy import remove_node
@@ -30,7 +31,7 @@ Array = NDArray[np.float64]
 Rgb = tuple[float, ...]  # 0..1
 Part = tuple[Any, Rgb]  # vtkPolyData, its colour
 
-OUTLINE_MM, VESSEL_MM = 2.0, 0.8  # corners are this far apart: outlines lie within 0.3 mm of the full ones
+OUTLINE_MM, VESSEL_MM = 2.0, 1.0  # corners are this far apart: outlines lie within 0.3 mm of the full ones
 PLANE_HALF_MM = 42.0  # the drawn planes reach this far from the long axis
 AXIS_BEYOND_MM = 12.0
 _LINE_RGB, _AXIS_RGB, _SHEET_RGB = (0.05, 0.05, 0.08), (1.0, 1.0, 1.0), (1.0, 1.0, 1.0)
@@ -144,6 +145,7 @@ class DragDrawing:
         display = borders.GetDisplayNode() if borders is not None else None
         if display is not None and display.GetVisibility() and {"aha_phi_deg", "aha_level"} <= set(surface.values):
             self._ahead = SegmentsAhead(surface, pose)
+            self._fields = BorderFields.of(surface)
         for (data, colours), solid in zip(bodies.of(case), (False, True)):
             body = self._add(data, colours, slices=True, solid=solid, width=2)
             body.SetAndObserveTransformNodeID(case.nodes.ct_to_heart.GetID())
@@ -208,6 +210,11 @@ class DragDrawing:
             if display is not None and display.GetVisibility():
                 display.SetVisibility(False)
                 self._shown.append(partial(display.SetVisibility, True))
+        for plane in (SHORT_AXIS, HORIZONTAL, VERTICAL):
+            view = case.scene.GetSingletonNode(plane.layout, "vtkMRMLSliceCompositeNode")
+            if view is not None and view.GetForegroundVolumeID():
+                self._shown.append(partial(view.SetForegroundVolumeID, view.GetForegroundVolumeID()))
+                view.SetForegroundVolumeID(None)
         image = case.ct.GetDisplayNode()
         if image is not None and image.GetInterpolate():
             image.SetInterpolate(False)
@@ -221,7 +228,7 @@ class DragDrawing:
         """Lines of a frame in 3D with the numbers of their colours, and the colours; draws its sheets on the way."""
         drawn = _frame(pose, self._to_heart @ pose.heart_to_lps)
         if self._ahead is not None:
-            points, triangles, lines = sheets_and_lines(self._ahead.of(pose))
+            points, triangles, lines = sheets_and_lines(self._ahead.of(pose), self._fields)
             self._sheets.SetAndObservePolyData(models.polydata(points, triangles))
             drawn.append((lines, _LINE_RGB))
         data = models.line_data(np.concatenate([pieces for pieces, _ in drawn]))

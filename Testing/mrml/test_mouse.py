@@ -76,6 +76,7 @@ def test_a_dragged_apex_moves_the_other_views_and_its_release_the_whole_case(tmp
             drawn = [n for n in models_of(app.scene) if n.GetName() == "Drawn while dragging"]
             assert len(drawn) == 4 and not any(n.GetSaveWithScene() for n in drawn)
             assert all(n.GetPolyData().GetNumberOfPoints() for n in drawn)
+            assert not any(composite(app.scene, p.layout).GetForegroundVolumeID() for p in PLANES)  # the CT is free
             turned = array_of(views["Yellow"].node.GetSliceToRAS())
             assert np.abs(turned - before["Yellow"])[:3, :3].max() > 0.02  # another view followed
             assert np.abs(array_of(green.node.GetSliceToRAS()) - before["Green"]).max() < 1e-9  # this one stood still
@@ -86,6 +87,8 @@ def test_a_dragged_apex_moves_the_other_views_and_its_release_the_whole_case(tmp
             assert borders.GetVisibility2D() and outlines.GetVisibility2D()
             assert all(tube.GetDisplayNode().GetVisibility() for tube in case.nodes.tubes)
             assert case.ct.GetDisplayNode().GetInterpolate()
+            maps = [composite(app.scene, p.layout).GetForegroundVolumeID() for p in PLANES]
+            assert maps == [case.wall_map.GetID()] * 3
             assert ids_of(app.scene) == ids
             moved_mm = 20 * green.node.GetFieldOfView()[0] / 400
             assert hand.landmarks()[0].moved_mm == pytest.approx(moved_mm, abs=0.6)
@@ -97,6 +100,10 @@ def test_a_dragged_apex_moves_the_other_views_and_its_release_the_whole_case(tmp
             hand.unwatch()
             for view in views.values():
                 view.close()
+
+
+def composite(scene: Any, layout: str) -> Any:
+    return scene.GetSingletonNode(layout, "vtkMRMLSliceCompositeNode")
 
 
 def models_of(scene: Any) -> list[Any]:
