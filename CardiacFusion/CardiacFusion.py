@@ -88,6 +88,7 @@ class CardiacFusionLogic(ScriptedLoadableModuleLogic):
         self.case: Any = None
         self.correction: Any = None
         self._after: Any = None  # what to do with the finished run
+        self._opened = False  # whether a case was ever taken up: before, the library is not loaded
 
     def getParameterNode(self) -> CardiacFusionParameters:
         """The panel's settings, kept in the scene."""
@@ -244,6 +245,7 @@ class CardiacFusionLogic(ScriptedLoadableModuleLogic):
 
     def _take(self, case: Any) -> None:
         self.leaveCase()
+        self._opened = True
         self.case = case
         self.correction = self.review.Correction(case, slicer.mrmlScene, self.corrected.emit, self._problem)
         self.correction.watch()
@@ -259,6 +261,12 @@ class CardiacFusionLogic(ScriptedLoadableModuleLogic):
         had, self.case, self.correction = self.case, None, None
         if had is not None:
             self.caseChanged.emit()
+
+    def forgetGone(self) -> None:
+        """Let go of the images of cases that went with their scene."""
+        if self._opened:
+            with self.telling():
+                self.review.forget_gone()
 
     def removeCase(self) -> None:
         """Take the current case out of the scene; its folder stays on disk."""
@@ -340,6 +348,7 @@ class CardiacFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneEndClose(self, caller: Any, event: Any) -> None:
         """A new parameter node for the empty scene, if the panel is shown."""
+        self.logic.forgetGone()
         if self.parent.isEntered:
             self._connect()
             self.sections.refresh()

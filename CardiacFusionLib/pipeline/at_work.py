@@ -104,8 +104,12 @@ class _Sessions:
         self._held: list[tuple[Any, ReaderSession, Drawing | None]] = []
 
     def _of(self, root: Any) -> tuple[Any, ReaderSession, Drawing | None] | None:
-        self._held = [held for held in self._held if held[0].GetScene() is not None]
+        self.forget_gone()
         return next((held for held in self._held if held[0] is root), None)
+
+    def forget_gone(self) -> None:
+        """Let go of sessions whose case left its scene: each holds the images of its case."""
+        self._held = [held for held in self._held if held[0].GetScene() is not None]
 
     def get(self, root: Any) -> ReaderSession | None:
         """The session of a case, if it was begun."""
@@ -124,6 +128,11 @@ class _Sessions:
 
 
 _SESSIONS = _Sessions()
+
+
+def forget_gone() -> None:
+    """Let go of what is kept of cases that are in no scene any more."""
+    _SESSIONS.forget_gone()
 
 
 class Correction:

@@ -17,7 +17,8 @@ from CardiacFusionLib.io.case_folder import FolderWriter
 from CardiacFusionLib.mrml import charts, display, jumping
 from CardiacFusionLib.mrml.app import save_scene
 from CardiacFusionLib.mrml.bullseye import BULLSEYE_VIEW
-from CardiacFusionLib.mrml.case import CaseInScene, cases_in, remove_case
+from CardiacFusionLib.mrml.case import CaseInScene, cases_in
+from CardiacFusionLib.mrml.case import remove_case as take_out
 from CardiacFusionLib.mrml.layout import LAYOUT_IDS, arrange, register_layout
 from CardiacFusionLib.mrml.outputs import VIEW_NAMES
 from CardiacFusionLib.mrml.picking import SegmentPick
@@ -25,7 +26,16 @@ from CardiacFusionLib.mrml.rows import FindingRow, FlagRow, LandmarkRow, MapChoi
 from CardiacFusionLib.mrml.scene import draw_new
 from CardiacFusionLib.mrml.snapshot import save_window
 from CardiacFusionLib.mrml.volumes import volume_of
-from CardiacFusionLib.pipeline.at_work import Changed, Correction, note, save, session_of, show_map, start_session
+from CardiacFusionLib.pipeline.at_work import (
+    Changed,
+    Correction,
+    forget_gone,
+    note,
+    save,
+    session_of,
+    show_map,
+    start_session,
+)
 from CardiacFusionLib.pipeline.corrected_case import content_with, ct_of, open_reading, write_case
 from CardiacFusionLib.pipeline.session import ReaderSession
 from CardiacFusionLib.spatial.errors import BadInputError, StageError
@@ -47,6 +57,7 @@ __all__ = [
     "export_dicom",
     "export_report",
     "export_scene",
+    "forget_gone",
     "jump_to",
     "load_case",
     "on_segment_picked",
@@ -78,6 +89,13 @@ def load_case(folder: Path, scene: Any, ct: Path | None = None) -> CaseInScene:
     start_session(case, session, drawing)
     note(case, session)
     return case
+
+
+def remove_case(case: CaseInScene) -> int:
+    """Take a case out of its scene with everything that belongs to it; the count of nodes removed."""
+    count = take_out(case)
+    forget_gone()
+    return count
 
 
 def show_case(case: CaseInScene) -> None:

@@ -77,6 +77,7 @@ def main() -> None:
         "nodes_after_last": nodes[-1],
         "mb_after_second": round(memory[1]),
         "mb_after_last": round(memory[-1]),
+        "mb_each": [round(mb) for mb in memory],
         "mb_growth_percent": round(100 * (memory[-1] / memory[1] - 1), 1),
         "processor_s_each": round(float(np.median(seconds)), 2),
     }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -340,6 +342,21 @@ def test_a_second_case_stays_apart_and_removing_it_leaves_the_first_untouched(re
     review.remove_case(second)
     assert reading.app.scene.GetNumberOfNodes() == count and not second.alive
     assert first.segments() == table and first.alive
+
+
+def test_what_is_known_of_a_case_goes_with_it(folder: Path) -> None:
+    """A session holds the images of its case: hundreds of megabytes for a clinical one."""
+    with SceneApp() as app:
+        case = review.load_case(folder, app.scene)
+        known = weakref.ref(review.session_of(case))
+        review.remove_case(case)
+        gc.collect()
+        assert known() is None
+        known = weakref.ref(review.session_of(review.load_case(folder, app.scene)))
+        app.scene.Clear(1)
+        review.forget_gone()  # as the panel does when a scene was closed
+        gc.collect()
+        assert known() is None
 
 
 @pytest.mark.slow
