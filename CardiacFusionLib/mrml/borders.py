@@ -41,13 +41,18 @@ def thickness_mm(surface: Surface) -> Array:
     return np.where(measured > 1.0, measured, USUAL_THICKNESS_MM)
 
 
-def _cut(surface: Surface, level_set: Array, near: NDArray[np.bool_]) -> Array:
-    """Where ``level_set`` (n,) is zero on the triangles whose points are all ``near``: (k, 7), a row a straight piece:
-    the barycentric weights of its two ends, and the triangle's number."""
-    above = level_set > 0
-    a, b, c = surface.triangles.T
-    mixed = (above[a] != above[b]) | (above[a] != above[c])
-    owners = np.flatnonzero(mixed & near[a] & near[b] & near[c])
+def _uneven(surface: Surface, kind: NDArray[np.generic], among: NDArray[np.intp] | None = None) -> NDArray[np.intp]:
+    """Numbers of the triangles (of those ``among``) whose points are not all of one kind (n,)."""
+    a, b, c = (surface.triangles if among is None else surface.triangles[among]).T
+    found = np.flatnonzero((kind[a] != kind[b]) | (kind[a] != kind[c]))
+    return found if among is None else among[found]
+
+
+def _cut(surface: Surface, level_set: Array, near: NDArray[np.bool_], among: NDArray[np.intp] | None = None) -> Array:
+    """Where ``level_set`` (n,) is zero on the triangles (of those ``among``) whose points are all ``near``: (k, 7), a
+    row a straight piece: the barycentric weights of its two ends, and the triangle's number."""
+    owners = _uneven(surface, level_set > 0, among)
+    owners = owners[near[surface.triangles[owners]].all(axis=1)]
     v = level_set[surface.triangles[owners]]
     # of the three edges of a crossed triangle exactly two are cut: those from its lonely corner to the others
     over = v > 0
@@ -89,9 +94,10 @@ def _segment_cuts(surface: Surface) -> Array:
     phi, level = (np.asarray(surface.values[k], float) for k in ("aha_phi_deg", "aha_level"))
     found = []
     for first, step, low, high in _RADIAL:
+        crossed = _uneven(surface, np.ceil(np.mod(phi - first, 360.0) / step))  # no others cross any of these
         for border in np.arange(first, 360.0, step):
             off = np.mod(phi - border + 180.0, 360.0) - 180.0
-            cut = _cut(surface, off, np.abs(off) < 60.0)
+            cut = _cut(surface, off, np.abs(off) < 60.0, crossed)
             height = (cut[:, :6].reshape(-1, 2, 3).mean(axis=1) * level[surface.triangles[cut[:, 6].astype(int)]]).sum(
                 1
             )
