@@ -26,6 +26,9 @@ GROOVE_DEG = 26.0  # half width of an interventricular groove seen from the long
 LEFT_AV_LEVEL = 0.88
 RIGHT_AV_LEVEL = 0.74
 MIN_CORRIDOR_MM = {"LAD": 12.0, "LCx": 10.0, "RCA": 16.0, "PDA": 14.0, "PLB": 12.0}
+# an artery from the wrong sinus runs so far in its groove, and less in the other one (over which it crosses): a
+# dominant artery's end that comes round the crux has run through all of its own
+STRANGER_MM, MAX_OTHER_SHARE = 35.0, 0.6
 FACING_MM = 10.0  # an ostium this far to one side of the root's middle is surely of that side
 CRUX_DEG = 50.0  # this near the inferior groove a way in the AV groove is at the crux
 TOP_LEVEL = 0.97  # the AV groove at the crux lies at the base or lower
@@ -171,6 +174,8 @@ def _left(work: _Naming) -> list[NamedPath]:
     lad = work.best("LAD", leaves)
     # an LCx way must leave the LAD's way: a diagonal's start also lies high on the free wall
     lcx = work.best("LCx", [leaf for leaf in leaves if leaf != lad], None if lad is None else work.ways[lad])
+    if lcx is None:
+        lcx = work.best("LCx", _strangers(work, "LCx", "RCA", leaves))
     named: list[NamedPath] = []
     if lad is not None and lcx is not None:
         a, b = work.ways[lad], work.ways[lcx]
@@ -209,9 +214,26 @@ def _in_groove(work: _Naming, way: Nodes) -> Nodes:
     return way[: int(inside[-1]) + 1]
 
 
+def _strangers(work: _Naming, corridor: str, other: str, own: list[int]) -> list[int]:
+    """Ways from the other side's ostium (not in ``own``) that run in ``corridor``, asked where no own way does.
+
+    An LCx from the right sinus or an RCA from the left one is a known anomaly. What comes round the crux out of the
+    ``other`` groove is none.
+    """
+    return [
+        leaf
+        for leaf, way in work.ways.items()
+        if leaf not in own
+        and work.inside(corridor, way) >= STRANGER_MM
+        and work.inside(other, way) < MAX_OTHER_SHARE * work.inside(corridor, way)
+    ]
+
+
 def _right(work: _Naming) -> list[NamedPath]:
     leaves = [leaf for leaf, way in work.ways.items() if not work.is_left(int(way[0]))]
     rca = work.best("RCA", leaves, strict=0.15)
+    if rca is None:
+        rca = work.best("RCA", _strangers(work, "RCA", "LCx", leaves), strict=0.15)
     return [] if rca is None else [NamedPath("RCA", None, work.ways[rca])]
 
 
