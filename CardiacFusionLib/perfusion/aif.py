@@ -9,6 +9,7 @@ from scipy import ndimage
 from CardiacFusionLib.perfusion.bolus import Bolus, find_bolus, leading_frames_to_skip
 from CardiacFusionLib.perfusion.concentration import concentration
 from CardiacFusionLib.perfusion.noise import mean_above_noise, noise_sd
+from CardiacFusionLib.perfusion.pools import blood_pools
 from CardiacFusionLib.perfusion.proton_density import NEAR_NOISE, blood_before_contrast
 from CardiacFusionLib.perfusion.result import Aif
 from CardiacFusionLib.spatial.errors import BadInputError, StageError
@@ -25,6 +26,7 @@ from CardiacFusionLib.walls.result import CmrWalls
 
 STAGE = "perfusion"
 MIN_CORE_PIXELS = 6
+MIN_POOL_PIXELS = 3  # of a coarse arterial-input image
 CUT_OFF_SHARE = (0.25, 0.5)  # of the peak still there when the series ends: doubtful, unusable
 # share of the concentration's relative step that still reaches the signal; below it, noise and T1 errors are blown up
 SATURATION_GAIN = 0.2
@@ -196,34 +198,25 @@ def _saturated(curve: Floats, signal: Floats, bolus: Bolus, sequence: Sequence, 
 
 
 def _from_dual_sequence(series: Series) -> Aif:
-    """From low-resolution arterial-input frames (t, y, x): the pixels that peak latest among the bright ones are LV."""
-    assert series.aif_frames is not None
-    frames = np.asarray(series.aif_frames, dtype=float)
-    if frames.ndim != 3 or frames.shape[0] != series.frame_count:
-        raise BadInputError(
-            f"The arterial-input frames have shape {frames.shape}; they need (time, y, x) with the "
-            f"{series.frame_count} "
-            "frames of the perfusion series."
+    """From low-resolution arterial-input frames (t, y, x): the brighter half of the LV blood that the network sees."""
+    assert series.aif_frames is not None and series.aif_pose is not None
+    frames, times = np.asarray(series.aif_frames, dtype=float), series.times_s[:, 0]
+    left, right = blood_pools([(frames, times)], series.aif_pose.spacing_mm)[0]
+    pool = (left > 0.5) & (left > right)
+    if pool.sum() < MIN_POOL_PIXELS:
+        raise StageError(
+            STAGE,
+            "no LV blood pool was found in the arterial-input frames; draw a region for the input, or leave those "
+            "frames out.",
         )
-    curves = frames.reshape(frames.shape[0], -1)
+    curves = frames[:, pool]
     start = leading_frames_to_skip(curves.mean(axis=1))
     smooth = ndimage.uniform_filter1d(curves[start:], 3, axis=0, mode="nearest")
     rise = smooth.max(axis=0) - np.median(curves[start : start + 3], axis=0)
-    bright = rise > 0.5 * np.percentile(rise, 99.5)
-    when = np.argmax(smooth, axis=0)
-    # blood reaches the RV first: of the two pools, the LV is the later one
-    times = when[bright]
-    cut = 0.5 * (np.percentile(times, 10) + np.percentile(times, 90))
-    late = bright & (when > cut) if np.ptp(np.percentile(times, [10, 90])) >= 3 else bright
-    pools, count = ndimage.label(late.reshape(frames.shape[1:]))
-    if count == 0:
-        raise StageError(STAGE, "no blood pool was found in the arterial-input frames; draw a region for the input.")
-    sizes = ndimage.sum_labels(np.ones_like(pools), pools, np.arange(1, count + 1))
-    pool = (pools == 1 + int(np.argmax(sizes))).ravel()
-    core = pool & (rise >= np.median(rise[pool]))
+    core = rise >= np.median(rise)
     shape = (series.slice_count, *series.array.shape[2:])
     signal = mean_above_noise(curves[:, core].mean(axis=1), noise_sd(frames))
-    return _read(signal, series.times_s[:, 0], series.sequence, np.zeros(shape, bool))
+    return _read(signal, times, series.sequence, np.zeros(shape, bool))
 
 
 def _given(curve: Floats, times_s: Floats, shape: tuple[int, ...]) -> Aif:

@@ -14,6 +14,7 @@ from CardiacFusionLib.perfusion.flags import fit_flags, input_flags, relative_fl
 from CardiacFusionLib.perfusion.flow import study_prior
 from CardiacFusionLib.perfusion.mixture import mixed_pixels
 from CardiacFusionLib.perfusion.noise import noise_sd
+from CardiacFusionLib.perfusion.pools import pool_flags
 from CardiacFusionLib.perfusion.reserve import reserve_map
 from CardiacFusionLib.perfusion.result import MAP_UNITS, Aif, Motion, Perfusion, PerfusionMaps
 from CardiacFusionLib.perfusion.study import first_pass_end, outline, pixel_maps, segments_of
@@ -56,7 +57,8 @@ def quantify(
     tell(0.0, "arterial input")
     noise = noise_of(series, motion)
     found = find_aif(series, walls, noise=noise) if aif is None else aif
-    flags = [*aif_flags(found, series), *input_flags(found, series, noise), *rhythm_flags(series, found)]
+    flags = [*aif_flags(found, series), *input_flags(found, series, noise), *pool_flags(found, series)]
+    flags += rhythm_flags(series, found)
     if motion is not None:
         flags += motion.quality.flags
     tell(0.15, "signal to concentration")

@@ -28,6 +28,18 @@ NEAR_MM = 75.0  # partial volume through the slice is sampled this near the LV a
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """What lies in a random short-axis slice: tissue ``codes`` (3, y, x) through its thickness, and where it lies in
+    its heart (fields as in :class:`CmrSample`)."""
+
+    codes: NDArray[np.uint8]
+    heart: Heart
+    plane: Array
+    level: float
+    contraction: float
+
+
+@dataclass(frozen=True)
 class CmrSample:
     """One training slice. ``channels`` (5, y, x) float32 in the order of ``CHANNELS``, brightness in no unit.
 
@@ -48,17 +60,22 @@ class CmrSample:
 def cmr_training_slice(seed: int, size: int = 128, spacing_mm: float = 1.6, thickness_mm: float = 8.0) -> CmrSample:
     """A random heart, cut by a random short-axis plane from beyond the apex to above the base, in random contrasts."""
     rng = np.random.default_rng(seed)
+    drawn = draw_slice(rng, size, spacing_mm, thickness_mm)
+    labels = _labels(drawn.codes)
+    centre = _project_centre(drawn.heart, drawn.plane)
+    channels = paint(drawn.codes, rng, centre, spacing_mm)
+    landmarks = _landmarks(labels, centre)
+    return CmrSample(channels, labels, spacing_mm, drawn.level, drawn.contraction, drawn.plane, landmarks)
+
+
+def draw_slice(rng: np.random.Generator, size: int, spacing_mm: float, thickness_mm: float = 8.0) -> Drawn:
+    """A random short-axis slice of a random heart at any phase, its shape bent beyond the twin's own range."""
     contraction = float(np.clip(rng.uniform(-0.3, 1.1), 0.0, 1.0))
     heart = Heart.draw(rng).at_phase(contraction)
     level = float(rng.uniform(-0.1, 1.12))
     plane = _draw_plane(heart, level, rng, size, spacing_mm)
     codes = _cut(heart, plane, size, thickness_mm, _bend(heart, plane, rng, size, spacing_mm))
-
-    labels = _labels(codes)
-    channels = paint(codes, rng, _project_centre(heart, plane), spacing_mm)
-    return CmrSample(
-        channels, labels, spacing_mm, level, contraction, plane, _landmarks(labels, _project_centre(heart, plane))
-    )
+    return Drawn(codes, heart, plane, level, contraction)
 
 
 def label_slice(heart: Heart, plane: Array, size: int) -> NDArray[np.uint8]:
