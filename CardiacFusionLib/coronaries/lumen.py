@@ -17,12 +17,12 @@ CROP_MARGIN_MM = 14.0  # the arteries and their fat reach at most this far out o
 REACH_MM = 12.0  # search outside the chambers up to here: AV grooves hold up to a centimetre of fat
 # Coronaries keep to the ventricles and the grooves at their base: pulmonary and caval veins and the atria's roofs, as
 # bright and as tubular, lie higher or farther away. Measured on twins: LCx and LAD within 9 mm of the ventricles once
-# they are 20 mm from the root; the RCA, whose groove is wide, within 31 mm; nothing more than 15 mm above the base.
+# they are 20 mm from the root; the RCA, whose groove is wide, within 36 mm; nothing more than 15 mm above the base.
 REACH_VENTRICLES_MM = 13.0
-REACH_RIGHT_MM = 32.0  # on the right atrium's side
+REACH_RIGHT_MM = 38.0  # on the right atrium's side
 REACH_ROOT_MM = 20.0
 ABOVE_BASE_MM = 20.0
-DEPTH_MYOCARDIUM_MM = 3.0  # into the wall: bridging and an outline that is off by one or two coarse voxels
+DEPTH_MYOCARDIUM_MM = 4.0  # into the wall: bridging and an outline that is off by a few voxels (3 mm seen at the apex)
 DEPTH_CAVITY_MM = 2.5  # into thin-walled chambers, whose outline may be off by a voxel or two
 # an outline of the aorta often takes the first millimetres of a coronary artery along; what is thinner than twice this
 # is no aorta (sinus radius 15-17 mm) and wider than any artery (LM radius up to 2.9 mm, Dodge 1992)

@@ -40,8 +40,8 @@ BLURS_MM = np.arange(0.3, 1.51, 0.1)
 USUAL_BLUR_MM = 0.6
 KEPT_SHARE = 0.7  # of the rays: the worst fitting ones do not vote
 WALL_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-WALL_ALONG_MM = 1.0  # standard deviation along the vessel over which wall and lumen are judged together
-WALL_SHARPNESS = 3.0  # a wall that explains the picture worse by a third (squared misfit) has 1/e of the say
+WALL_ALONG_MM = 0.5  # standard deviation along the vessel over which wall and lumen are judged together
+WALL_SHARPNESS = 5.0  # a wall that explains the picture worse by a fifth (squared misfit) has 1/e of the say
 BACKGROUND_HU = (-950.0, 250.0)  # lung .. enhanced muscle and a pale right heart
 
 
