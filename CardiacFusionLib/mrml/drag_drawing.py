@@ -220,9 +220,15 @@ class DragDrawing:
             image.SetInterpolate(False)
             self._shown.append(partial(image.SetInterpolate, True))
 
-    def follow(self, pose: HeartPose) -> None:
-        """Draw the segments and planes of the frame as it would be."""
+    def follow(self, pose: HeartPose, *, planes_turn: bool = False) -> None:
+        """Draw the segments and planes of the frame as it would be.
+
+        ``planes_turn``: every slice view is about to turn, and will cut what is drawn here then; to tell them now would
+        have them cut it twice.
+        """
+        self._sheets.SetDisableModifiedEvent(planes_turn)
         self._lines.SetAndObservePolyData(self._frame_of(pose)[0])
+        self._sheets.SetDisableModifiedEvent(False)
 
     def _frame_of(self, pose: HeartPose) -> tuple[Any, list[Rgb]]:
         """Lines of a frame in 3D with the numbers of their colours, and the colours; draws its sheets on the way."""

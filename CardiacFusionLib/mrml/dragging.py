@@ -136,9 +136,9 @@ class LandmarkWatch:
             if name in self._start and np.abs(point - self._start[name]).max() > SAME_MM:
                 rotation = transform_ras(matrix_of(self._case.nodes.ct_to_heart))[:3, :3]
                 still = planes.dragged_in(rotation @ points_ras(point - self._start[name]))
-        planes.follow(pose, still)
         if self._drawing is not None:
-            self._drawing.follow(pose)
+            self._drawing.follow(pose, planes_turn=not still)
+        planes.follow(pose, still)
         self.updates += 1
 
     def _ended(self, node: Any, event: str) -> None:
