@@ -42,7 +42,7 @@ LEVELS = (0.80, 0.50, 0.20)
 class Errors:
     """Standard deviations unless said otherwise."""
 
-    percent: float = 10.0  # points of % diameter; with the bias: fine unseen twins
+    percent: float = 10.0  # points of % diameter; with the bias: fine unseen twins (seeds 2000-2023)
     percent_bias: float = -5.0
     missed: float = 0.15  # share of narrowings of 50 % and more
     invented: float = 0.15  # of 50-75 %, a heart: the whole way at 1 mm; none on fine twins
