@@ -1,5 +1,7 @@
 """Shared fixtures: where the real data lies, and a reason where it does not."""
 
+import importlib
+import importlib.util
 import os
 from pathlib import Path
 
@@ -16,6 +18,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 # eight. Child processes of the tests take this over.
 os.environ.setdefault("CARDIACFUSION_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# CUDA builds of torch bring triton, and triton an LLVM of its own. Once software OpenGL (Mesa) has loaded its LLVM,
+# triton's crashes the process; the other way round both live together.
+if importlib.util.find_spec("triton") is not None:
+    importlib.import_module("triton")
 
 
 @pytest.fixture(scope="session")
