@@ -144,7 +144,8 @@ def read_dicom_perfusion(path: Path, state: str) -> Series:
         return Series(array, poses, stamps, state, sequence)
     if len(aif) != len(array):
         raise BadInputError(f"{path} holds {len(aif)} arterial-input images for {len(array)} frames; export it again.")
-    return Series(array, poses, stamps, state, sequence, pixels(ordered[-1]).astype(np.float32), _pose(aif[0]))
+    low = pixels(ordered[-1]).astype(np.float32)
+    return Series(array, poses, stamps, state, sequence, low, _pose(aif[0]), _parameters(aif, True))
 
 
 def _check_complete(slices: list[list[Frame]], path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, EnhancedMRImageStorage, MRImageStorage
 
 from CardiacFusionLib.io.dicom_object import DATE, clock, decimals, digest, new_object, save, set_pixels, uid_of
-from CardiacFusionLib.spatial.series import Series, SlicePose
+from CardiacFusionLib.spatial.series import Sequence, Series, SlicePose
 from CardiacFusionLib.spatial.volume import Volume
 
 _HU_OFFSET = -1024
@@ -96,9 +97,8 @@ def write_dicom_perfusion(
     if series.aif_frames is not None and series.aif_pose is not None:
         times = series.times_s.min(axis=1)
         stem = f"{series.state}_aif"
-        _write_classic(
-            series, series.aif_frames, times, series.aif_pose, folder, "aif", f"{name} AIF", 1, stem, comment
-        )
+        own = replace(series, sequence=series.aif_sequence or Sequence())
+        _write_classic(own, series.aif_frames, times, series.aif_pose, folder, "aif", f"{name} AIF", 1, stem, comment)
 
 
 def _root(series: Series) -> str:

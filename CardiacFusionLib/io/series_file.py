@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -22,6 +22,7 @@ from CardiacFusionLib.io.series_json import (
     pose_from_dict,
     pose_to_dict,
     read_json,
+    sequence_from_dict,
     series_to_dict,
     write_json,
 )
@@ -131,15 +132,16 @@ def _assemble(
         )
     if info.state is not None and info.state != state:
         raise BadInputError(f"{what} is marked as the {info.state} series but was given as {state}; swap the two.")
-    aif_frames, aif_pose = None, None
+    aif_frames, aif_pose, aif_sequence = None, None, None
     if info.aif is not None:
         companion = read_pixels(folder / str(info.aif["file"]))
         aif_frames, aif_pose = companion[:, 0].astype(np.float32), pose_from_dict(info.aif["pose"])
+        aif_sequence = sequence_from_dict(info.aif.get("sequence"))
     values = array.astype(np.float32)
 
     def built(known: SeriesInfo) -> Series:
         poses = known.poses or grid_poses
-        return Series(values, poses, known.times_s, state, known.sequence, aif_frames, aif_pose)
+        return Series(values, poses, known.times_s, state, known.sequence, aif_frames, aif_pose, aif_sequence)
 
     if info.poses is not None and len(info.poses) == len(grid_poses):
         built(info)  # times and parallel slices first: their sentences say more than that the poses do not fit
@@ -259,6 +261,8 @@ def write_series(series: Series, path: Path | str, extra: Mapping[str, Any] | No
         ending = path.name[len(_stem(path)) :]
         companion = path.with_name(f"{_stem(path)}.aif{ending}")
         data["aif"] = {"file": companion.name, "pose": pose_to_dict(series.aif_pose)}
+        if series.aif_sequence is not None:
+            data["aif"]["sequence"] = asdict(series.aif_sequence)
         frame_times = series.times_s.mean(axis=1)
         _write_frames(companion, series.aif_frames[:, None], (series.aif_pose,), frame_times, {})
     _write_frames(path, series.array, series.poses, series.times_s.mean(axis=1), data)

@@ -49,6 +49,12 @@ def pose_from_dict(data: Mapping[str, Any]) -> SlicePose:
     )
 
 
+def sequence_from_dict(data: Mapping[str, Any] | None) -> Sequence:
+    """Acquisition parameters of a sidecar; keys that are not ours are left alone."""
+    names = {f.name for f in dataclasses.fields(Sequence)}
+    return Sequence(**{k: v for k, v in (data or {}).items() if k in names})
+
+
 def series_to_dict(series: Series, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Everything of ``series`` but the pixels, with ``extra`` keys (for example ``"synthetic": true``) beside it."""
     return {
@@ -68,8 +74,7 @@ def info_from_dict(data: Any, what: str) -> SeriesInfo:
     try:
         times = np.asarray(data["times_s"], dtype=float)
         poses = tuple(pose_from_dict(s) for s in data["poses"]) if data.get("poses") else None
-        names = {f.name for f in dataclasses.fields(Sequence)}
-        sequence = Sequence(**{k: v for k, v in (data.get("sequence") or {}).items() if k in names})
+        sequence = sequence_from_dict(data.get("sequence"))
     except (TypeError, ValueError, KeyError) as error:
         raise BadInputError(f'{what} is damaged ({error}); see "times_s", "poses" and "sequence".') from error
     if times.ndim not in (1, 2):

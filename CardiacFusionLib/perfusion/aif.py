@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from CardiacFusionLib.perfusion.bolus import Bolus, find_bolus, leading_frames_to_skip
-from CardiacFusionLib.perfusion.concentration import concentration
+from CardiacFusionLib.perfusion.concentration import concentration, sequence_known
 from CardiacFusionLib.perfusion.noise import mean_above_noise, noise_sd
 from CardiacFusionLib.perfusion.pools import blood_pools
 from CardiacFusionLib.perfusion.proton_density import NEAR_NOISE, blood_before_contrast
@@ -47,9 +49,9 @@ def find_aif(
 
     ``mask`` (slice, y, x) bool: the user's own region instead of the LV cavity. ``curve`` (t,) with ``curve_times_s``
     (default: the times of the first slice): the user's own baseline-free curve in mmol/L instead of any region. A
-    dual-sequence ``series.aif_frames`` is read in place of the (saturating) perfusion frames. ``noise`` (slice,):
-    noise SD of the frames; None estimates it here. Raises StageError where no blood pool or no bolus can be found,
-    BadInputError where an override does not fit.
+    dual-sequence ``series.aif_frames`` whose own sequence is known is read in place of the (saturating) perfusion
+    frames. ``noise`` (slice,): noise SD of the frames; None estimates it here. Raises StageError where no blood pool or
+    no bolus can be found, BadInputError where an override does not fit.
     """
     shape = (series.slice_count, *series.array.shape[2:])
     if curve is not None:
@@ -58,7 +60,7 @@ def find_aif(
         mask = np.asarray(mask, dtype=bool)
         if mask.shape != shape or not mask.any():
             raise BadInputError(f"The region of the arterial input must be a non-empty mask of shape {shape}.")
-    if series.aif_frames is not None and mask is None:
+    if mask is None and _usable_aif_frames(series):
         return _from_dual_sequence(series)
     pixels = _core(series, walls) if mask is None else mask
     # one slice, so that all samples share one time: the one with the most pixels
@@ -90,6 +92,17 @@ def aif_flags(aif: Aif, series: Series) -> list[Flag]:
                 "Give a dual-sequence or dual-bolus input where there is one.",
             )
         )
+    if series.aif_frames is not None and not _usable_aif_frames(series):
+        flags.append(
+            Flag(
+                STAGE,
+                "aif_frames_unused",
+                Level.DOUBTFUL,
+                "The arterial-input images do not say their own saturation time, TR and flip angle, so that their "
+                "input has no scale: it is read from the perfusion frames, where it saturates. Give the three "
+                '("aif": {"sequence": ...} in the sidecar) or export the images with their full headers.',
+            )
+        )
     top = float(aif.curve[aif.peak])
     left = float(aif.curve[-1]) / max(top, 1e-12)
     if aif.end >= aif.curve.size - 1 and left > CUT_OFF_SHARE[0]:
@@ -112,6 +125,15 @@ def aif_flags(aif: Aif, series: Series) -> list[Flag]:
             )
         )
     return flags
+
+
+def _usable_aif_frames(series: Series) -> bool:
+    """Whether there are arterial-input frames on one scale with the muscle: their own saturation time is known, or
+    nothing is and all is relative."""
+    if series.aif_frames is None:
+        return False
+    own = series.aif_sequence
+    return not sequence_known(series.sequence) or (own is not None and sequence_known(own))
 
 
 def _core(series: Series, walls: CmrWalls) -> NDArray[np.bool_]:
@@ -216,7 +238,12 @@ def _from_dual_sequence(series: Series) -> Aif:
     core = rise >= np.median(rise)
     shape = (series.slice_count, *series.array.shape[2:])
     signal = mean_above_noise(curves[:, core].mean(axis=1), noise_sd(frames))
-    return _read(signal, times, series.sequence, np.zeros(shape, bool))
+    sequence = series.sequence
+    if sequence_known(sequence):
+        # the blood is the same, the readout is not: taken for the muscle's, its input would be off several times over
+        own = series.aif_sequence or Sequence()
+        sequence = replace(sequence, ti_ms=own.ti_ms, tr_ms=own.tr_ms, flip_deg=own.flip_deg)
+    return _read(signal, times, sequence, np.zeros(shape, bool))
 
 
 def _given(curve: Floats, times_s: Floats, shape: tuple[int, ...]) -> Aif:

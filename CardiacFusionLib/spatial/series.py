@@ -79,7 +79,8 @@ class Sequence:
 class Series:
     """First-pass perfusion: array (t, slice, y, x), one pose per slice, times (t, slice) in seconds.
 
-    ``aif_frames`` (t, y, x) is the low-resolution arterial-input image of a dual-sequence acquisition, if any.
+    ``aif_frames`` (t, y, x) is the low-resolution arterial-input image of a dual-sequence acquisition, if any, at
+    ``aif_pose``; ``aif_sequence`` is how it was acquired: its saturation time is far shorter than that of ``array``.
     Slices are parallel and ordered as acquired; no order along the heart is assumed here.
     """
 
@@ -90,6 +91,7 @@ class Series:
     sequence: Sequence = field(default_factory=Sequence)
     aif_frames: NDArray[np.float32] | None = None
     aif_pose: SlicePose | None = None
+    aif_sequence: Sequence | None = None
 
     def __post_init__(self) -> None:
         if self.array.ndim != 4:

@@ -21,7 +21,7 @@ from CardiacFusionLib.io.read import read_perfusion, read_series_info
 from CardiacFusionLib.io.segmentation import read_segmentation, write_segmentation
 from CardiacFusionLib.io.transform import read_tfm, write_tfm
 from CardiacFusionLib.io.write import write_dicom_ct, write_dicom_perfusion, write_series, write_volume
-from CardiacFusionLib.spatial.series import Series, SlicePose
+from CardiacFusionLib.spatial.series import Sequence, Series, SlicePose
 from CardiacFusionLib.spatial.volume import Volume
 
 _few = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -119,6 +119,7 @@ def test_arterial_input_frames_travel_with_the_series(form: str, given_series: S
         given_series,
         aif_frames=frames,
         aif_pose=low,
+        aif_sequence=Sequence(ti_ms=24.0, tr_ms=1.8, flip_deg=8.0, dual_sequence_aif=True),
         sequence=replace(given_series.sequence, dual_sequence_aif=True),
     )
     with scratch() as folder:
@@ -130,6 +131,7 @@ def test_arterial_input_frames_travel_with_the_series(form: str, given_series: S
             back = read_perfusion(folder / form, dual.state)
     assert back.sequence.dual_sequence_aif
     assert back.aif_frames is not None and back.aif_pose is not None
+    assert back.aif_sequence == dual.aif_sequence and back.sequence.ti_ms == dual.sequence.ti_ms
     assert np.abs(back.aif_frames - frames).max() < np.ptp(frames) / 65535 + 1e-3
     assert np.allclose(back.aif_pose.pixel_to_lps, low.pixel_to_lps, atol=1e-6)
 

@@ -75,7 +75,15 @@ def test_arterial_input_frames_without_a_left_ventricle_are_refused() -> None:
     rng = np.random.default_rng(0)
     noise = (flat + rng.normal(0, 1e-3, flat.shape)).astype(np.float32)
     with pytest.raises(StageError):
-        find_aif(replace(phantom.series, aif_frames=noise, aif_pose=phantom.series.poses[0]), phantom.walls)
+        find_aif(
+            replace(
+                phantom.series,
+                aif_frames=noise,
+                aif_pose=phantom.series.poses[0],
+                aif_sequence=phantom.series.sequence,
+            ),
+            phantom.walls,
+        )
 
 
 @settings(max_examples=20, deadline=None)

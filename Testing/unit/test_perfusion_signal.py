@@ -15,8 +15,9 @@ from CardiacFusionLib.perfusion.gamma import first_pass
 from CardiacFusionLib.perfusion.noise import above_noise, noise_sd
 from CardiacFusionLib.perfusion.result import Aif
 from CardiacFusionLib.spatial.errors import BadInputError, StageError
+from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.mr_signal import concentration_from_ratio, sr_flash_signal, t1_with_contrast_ms
-from CardiacFusionLib.spatial.series import Sequence
+from CardiacFusionLib.spatial.series import Sequence, Series, SlicePose
 
 SCANNER = {"ti_ms": 100.0, "tr_ms": 2.2, "flip_deg": 12.0}
 
@@ -117,10 +118,50 @@ def test_a_user_may_draw_the_region_or_give_the_curve() -> None:
 def test_dual_sequence_frames_are_preferred_and_the_later_pool_is_the_left_one() -> None:
     phantom = make_phantom(1, breathing_mm=0.0)
     low = phantom.series.array[:, 0, ::2, ::2]
-    aif = find_aif(replace(phantom.series, aif_frames=low, aif_pose=phantom.series.poses[0]), phantom.walls)
+    dual = replace(phantom.series, aif_frames=low, aif_pose=_pose_of(low, phantom.series), aif_sequence=SEQUENCE)
+    aif = find_aif(dual, phantom.walls)
     truth = arterial_input(aif.times_s)
     assert aif.curve[aif.peak] == pytest.approx(truth.max(), rel=0.06)
     assert not aif.mask.any()
+
+
+def _pose_of(low: np.ndarray, series: Series) -> SlicePose:
+    """The place of low-resolution frames that cover the field of the first slice."""
+    pose, shrunk = series.poses[0], series.array.shape[3] / low.shape[2]
+    return replace(pose, spacing_mm=(pose.spacing_mm[0] * shrunk, pose.spacing_mm[1] * shrunk))
+
+
+def _short_saturation(series: Series, labels: np.ndarray, scanner: dict[str, float]) -> np.ndarray:
+    """Arterial-input frames of the phantom with a readout of their own."""
+    times = series.times_s[:, 0]
+    frames = np.full((len(times), *labels.shape[1:]), 0.02)
+    for label, curve in (
+        (Label.LV_CAVITY, arterial_input(times)),
+        (Label.RV_CAVITY, arterial_input(times, 4.5, 5.0)),
+    ):
+        frames[:, labels[0] == label] = sr_flash_signal(t1_with_contrast_ms(curve, 1650.0), **scanner)[:, None]
+    noise = np.random.default_rng(0).normal(0, 2e-4, frames.shape)
+    return (frames + noise).astype(np.float32)[:, ::2, ::2]
+
+
+def test_arterial_input_frames_are_read_with_their_own_saturation_time() -> None:
+    phantom = make_phantom(1, breathing_mm=0.0)
+    scanner = {"ti_ms": 24.0, "tr_ms": 1.8, "flip_deg": 8.0}
+    low = _short_saturation(phantom.series, phantom.walls.labels, scanner)
+    dual = replace(phantom.series, aif_frames=low, aif_pose=_pose_of(low, phantom.series))
+    read = find_aif(replace(dual, aif_sequence=Sequence(**scanner)), phantom.walls)
+    truth = arterial_input(read.times_s).max()
+    assert not read.mask.any() and read.curve.max() == pytest.approx(truth, rel=0.05)
+    # the muscle's readout in its place would be far off, so frames that do not say theirs are not used, and named
+    wrong = find_aif(replace(dual, aif_sequence=SEQUENCE), phantom.walls)
+    assert abs(wrong.curve.max() / truth - 1) > 0.2
+    unsaid = find_aif(dual, phantom.walls)
+    assert unsaid.mask.any() and unsaid.curve.max() == pytest.approx(truth, rel=0.06)
+    assert "aif_frames_unused" in [f.name for f in aif_flags(unsaid, dual)]
+    # without any parameters all is relative, and the frames that do not saturate serve
+    relative = replace(dual, sequence=Sequence())
+    assert not find_aif(relative, phantom.walls).mask.any()
+    assert "aif_frames_unused" not in [f.name for f in aif_flags(unsaid, relative)]
 
 
 def test_a_cut_off_bolus_and_a_clipped_peak_are_named() -> None:
