@@ -94,14 +94,15 @@ def _segment_cuts(surface: Surface) -> Array:
     phi, level = (np.asarray(surface.values[k], float) for k in ("aha_phi_deg", "aha_level"))
     found = []
     for first, step, low, high in _RADIAL:
-        crossed = _uneven(surface, np.ceil(np.mod(phi - first, 360.0) / step))  # no others cross any of these
-        for border in np.arange(first, 360.0, step):
-            off = np.mod(phi - border + 180.0, 360.0) - 180.0
-            cut = _cut(surface, off, np.abs(off) < 60.0, crossed)
-            height = (cut[:, :6].reshape(-1, 2, 3).mean(axis=1) * level[surface.triangles[cut[:, 6].astype(int)]]).sum(
-                1
-            )
-            found.append(cut[(height >= low) & (height <= high)])
+        # all borders of a ring at once: each point lies so far from the border nearest to it
+        nearest = np.round((phi - first) / step)
+        off = phi - first - step * nearest
+        own = np.mod(nearest, 360.0 / step)
+        met = _uneven(surface, off > 0)
+        met = met[(own[surface.triangles[met]] == own[surface.triangles[met, :1]]).all(axis=1)]
+        cut = _cut(surface, off, np.abs(off) < step / 2, met)
+        height = np.einsum("kew,kw->k", cut[:, :6].reshape(-1, 2, 3), level[surface.triangles[cut[:, 6].astype(int)]]) / 2
+        found.append(cut[(height >= low) & (height <= high)])
     everywhere = np.ones(len(level), bool)
     return np.concatenate([*found, *(_cut(surface, level - border, everywhere) for border in _RINGS)])
 

@@ -210,6 +210,18 @@ class DragDrawing:
             if display is not None and display.GetVisibility():
                 display.SetVisibility(False)
                 self._shown.append(partial(display.SetVisibility, True))
+        # the centres of the CMR slices are other points than the one in hand, and every label is laid out anew for every
+        # picture: together a sixth of the time
+        for node in case.nodes.slice_centres.values():
+            display = node.GetDisplayNode()
+            if display is not None and display.GetVisibility2D():
+                display.SetVisibility2D(False)
+                self._shown.append(partial(display.SetVisibility2D, True))
+        for node in (case.nodes.landmarks, *case.nodes.stenoses):
+            display = node.GetDisplayNode()
+            if display is not None and display.GetPointLabelsVisibility():
+                display.SetPointLabelsVisibility(False)
+                self._shown.append(partial(display.SetPointLabelsVisibility, True))
         for plane in (SHORT_AXIS, HORIZONTAL, VERTICAL):
             view = case.scene.GetSingletonNode(plane.layout, "vtkMRMLSliceCompositeNode")
             if view is not None and view.GetForegroundVolumeID():

@@ -63,6 +63,10 @@ def test_a_dragged_apex_moves_the_other_views_and_its_release_the_whole_case(tmp
                 green.interactor.SetEventInformation(round(x) + right, round(y))
                 green.interactor.InvokeEvent(event)
 
+            centres = [n.GetDisplayNode() for n in case.nodes.slice_centres.values()]
+            named = [n.GetDisplayNode() for n in (case.landmarks, *case.nodes.stenoses)]
+            labelled = [d.GetPointLabelsVisibility() for d in named]
+            assert centres and any(labelled)
             ids = ids_of(app.scene)
             before = {name: array_of(view.node.GetSliceToRAS()) for name, view in views.items()}
             pictures = {name: _picture(view) for name, view in views.items()}
@@ -77,6 +81,7 @@ def test_a_dragged_apex_moves_the_other_views_and_its_release_the_whole_case(tmp
             assert len(drawn) == 4 and not any(n.GetSaveWithScene() for n in drawn)
             assert all(n.GetPolyData().GetNumberOfPoints() for n in drawn)
             assert not any(composite(app.scene, p.layout).GetForegroundVolumeID() for p in PLANES)  # the CT is free
+            assert not any(d.GetVisibility2D() for d in centres) and not any(d.GetPointLabelsVisibility() for d in named)
             turned = array_of(views["Yellow"].node.GetSliceToRAS())
             assert np.abs(turned - before["Yellow"])[:3, :3].max() > 0.02  # another view followed
             assert np.abs(array_of(green.node.GetSliceToRAS()) - before["Green"]).max() < 1e-9  # this one stood still
@@ -87,6 +92,8 @@ def test_a_dragged_apex_moves_the_other_views_and_its_release_the_whole_case(tmp
             assert borders.GetVisibility2D() and outlines.GetVisibility2D()
             assert all(tube.GetDisplayNode().GetVisibility() for tube in case.nodes.tubes)
             assert case.ct.GetDisplayNode().GetInterpolate()
+            assert all(d.GetVisibility2D() for d in centres)
+            assert [d.GetPointLabelsVisibility() for d in named] == labelled
             maps = [composite(app.scene, p.layout).GetForegroundVolumeID() for p in PLANES]
             assert maps == [case.wall_map.GetID()] * 3
             assert ids_of(app.scene) == ids
