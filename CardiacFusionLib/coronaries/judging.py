@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from CardiacFusionLib.coronaries.lumen import SearchRegion
+from CardiacFusionLib.coronaries.lumen import WEAK_CONTRAST_HU, SearchRegion
 from CardiacFusionLib.coronaries.measuring import Measured
 from CardiacFusionLib.coronaries.ostia import AorticRoot
 from CardiacFusionLib.spatial.pose import apply
@@ -32,9 +32,19 @@ def nothing(name: str, reason: str) -> Quality:
 
 
 def judge(
-    ct: Volume, region: SearchRegion, root: AorticRoot, found: Measured, any_tube: bool, dominance: str
+    ct: Volume,
+    region: SearchRegion,
+    root: AorticRoot,
+    found: Measured,
+    any_tube: bool,
+    dominance: str,
+    grafts: int = 0,
 ) -> Quality:
-    """All flags of a tree. ``any_tube``: something tubular hung on the aortic root, named or not."""
+    """All flags of a tree.
+
+    ``any_tube``: something tubular hung on the aortic root, named or not; ``grafts``: how many tubes leave the aorta
+    above its sinuses (``grafts.py``).
+    """
     flags: list[Flag] = []
 
     def doubt(name: str, reason: str) -> None:
@@ -58,6 +68,18 @@ def judge(
     blood = region.blood
     if blood.sd_hu > NOISE_SHARE * blood.contrast_hu:
         doubt("noisy_blood", f"Blood in the aortic root varies by {blood.sd_hu:.0f} HU; small branches may be noise.")
+    if blood.hu < WEAK_CONTRAST_HU:
+        doubt(
+            "weak_contrast",
+            f"Blood in the aortic root measures {blood.hu:.0f} HU; 250 and more are wanted: small branches may be "
+            "missing and narrowings are less sure.",
+        )
+    if grafts:
+        doubt(
+            "possible_bypass_graft",
+            f"{grafts} vessel(s) of an artery's width leave the ascending aorta above its sinuses: bypass grafts? They "
+            "are neither followed nor named, and the muscle they supply is given to the patient's own arteries.",
+        )
     if found.bridged:
         doubt("bridged", f"Parts of {', '.join(found.bridged)} were bridged without a visible lumen.")
     if any_tube and dominance == "unknown":

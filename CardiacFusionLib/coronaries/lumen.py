@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from CardiacFusionLib.coronaries.aorta import ascending
+from CardiacFusionLib.coronaries.distance import distance_mm
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import HeartPose, apply
 from CardiacFusionLib.spatial.volume import Volume
@@ -20,6 +21,9 @@ REACH_MM = 12.0  # search outside the chambers up to here: AV grooves hold up to
 # they are 20 mm from the root; the RCA, whose groove is wide, within 36 mm; nothing more than 15 mm above the base.
 REACH_VENTRICLES_MM = 13.0
 REACH_RIGHT_MM = 38.0  # on the right atrium's side
+# on the left atrium's side, where no vein runs: below this height a wide left groove's fat holds the LCx so far out
+# (19 mm seen on a twin)
+REACH_LEFT_MM, LEFT_GROOVE_MM = 22.0, 8.0
 REACH_ROOT_MM = 20.0
 ABOVE_BASE_MM = 20.0
 DEPTH_MYOCARDIUM_MM = 4.0  # into the wall: bridging and an outline that is off by a few voxels (3 mm seen at the apex)
@@ -32,18 +36,27 @@ CHAMBER_BALL_MM = 3.6
 CHAMBER_RIM_MM = 1.0
 MUSCLE_HU = 110.0  # enhanced myocardium
 SURROUNDINGS_HU = -60.0  # epicardial fat with the partial volume of the wall
-MIN_CONTRAST_HU = 150.0  # SCCT 2022: diagnostic coronary CT wants >= 250; below this no lumen stands out
+# what a lumen must outshine is muscle (45 HU without contrast, blood 40): 40 HU more is twice what a scanner's drift
+# and noise make of the two. SCCT 2022 wants 250 HU and more for a diagnostic CT; below WEAK_CONTRAST_HU a flag says so.
+MIN_OVER_MUSCLE_HU = 40.0
+WEAK_CONTRAST_HU = 200.0
 
 CAVITIES = (Label.LV_CAVITY, Label.RV_CAVITY, Label.LEFT_ATRIUM, Label.RIGHT_ATRIUM, Label.AORTA, Label.PULMONARY_TRUNK)
 
 
 @dataclass(frozen=True)
 class Blood:
-    """Brightness of blood in the aortic root: median and spread in HU, and how many voxels spoke."""
+    """Brightness of blood in the aortic root: median and spread in HU, how many voxels spoke, and that of muscle."""
 
     hu: float
     sd_hu: float
     count: int
+    muscle_hu: float = MUSCLE_HU
+
+    @property
+    def is_enhanced(self) -> bool:
+        """Does blood outshine muscle enough for a lumen to stand out?"""
+        return bool(np.isfinite(self.hu) and self.hu >= self.muscle_hu + MIN_OVER_MUSCLE_HU)
 
     @property
     def contrast_hu(self) -> float:
@@ -60,20 +73,6 @@ class SearchRegion:
     mask: NDArray[np.bool_]
     blood: Blood
     outside_share: float = 0.0  # of the ventricles' voxels that lie beyond the CT
-
-
-def distance_mm(mask: NDArray[np.bool_], sampling_zyx_mm: Sequence[float]) -> NDArray[np.float32]:
-    """Signed distance (z, y, x) to the mask's border voxels: positive outside, zero or negative inside.
-
-    Maurer's algorithm (SimpleITK), several times faster than scipy's. Everywhere far away where the mask is empty.
-    """
-    import SimpleITK as sitk
-
-    if not mask.any():
-        return np.full(mask.shape, 1e3, np.float32)
-    image = sitk.GetImageFromArray(mask.astype(np.uint8))
-    image.SetSpacing([float(s) for s in sampling_zyx_mm[::-1]])
-    return np.asarray(sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(image, False, False, True)), np.float32)
 
 
 def labels_on(ct: Volume, labels: Volume) -> NDArray[np.uint8]:
@@ -115,16 +114,26 @@ def cropped(volume: Volume, box: tuple[slice, slice, slice]) -> Volume:
 
 
 def blood_of_root(ct: Volume, labels: NDArray[np.uint8]) -> Blood:
-    """Median and robust spread of HU inside the aorta, away from its edge. ``labels`` on the grid of ``ct``."""
-    steps = max(1, round(2.0 / min(ct.spacing_mm)))
-    inside = ndimage.binary_erosion(labels == Label.AORTA, iterations=steps)
-    if inside.sum() < 50:
-        inside = labels == Label.AORTA
-    values = np.asarray(ct.array[inside], dtype=float)
-    if len(values) < 20:
+    """Median and robust spread of HU inside the ascending aorta, away from its edge, and the median of muscle.
+
+    ``labels`` on the grid of ``ct``; read at about every millimetre.
+    """
+    step = tuple(max(1, round(1.0 / s)) for s in ct.spacing_mm[::-1])
+    coarse = labels[:: step[0], :: step[1], :: step[2]]
+    hu = ct.array[:: step[0], :: step[1], :: step[2]]
+    sampling = [s * k for s, k in zip(ct.spacing_mm[::-1], step)]
+    aorta = ascending(coarse, sampling)
+    if aorta is None:
+        aorta = coarse == Label.AORTA
+    inside = distance_mm(aorta, sampling) <= -2.0
+    values = np.asarray(hu[inside if inside.sum() >= 20 else aorta], dtype=float)
+    if len(values) < 5:
         return Blood(float("nan"), float("nan"), len(values))
     median = float(np.median(values))
-    return Blood(median, float(1.4826 * np.median(np.abs(values - median))), len(values))
+    spread = float(1.4826 * np.median(np.abs(values - median)))
+    wall = hu[coarse == Label.MYOCARDIUM]
+    muscle = min(MUSCLE_HU, float(np.median(wall))) if len(wall) else MUSCLE_HU
+    return Blood(median, spread, len(values), muscle)
 
 
 def heights_above_base(volume: Volume, pose: HeartPose) -> NDArray[np.float32]:
@@ -160,10 +169,12 @@ def search_mask(
     ventricles = np.isin(coarse, (int(Label.LV_CAVITY), int(Label.MYOCARDIUM), int(Label.RV_CAVITY)))
     away = distance_mm(ventricles, sampling)
     right = distance_mm(coarse == Label.RIGHT_ATRIUM, sampling) < distance_mm(coarse == Label.LEFT_ATRIUM, sampling)
+    height = height_mm[:: step[0], :: step[1], :: step[2]]
     home = (away <= REACH_VENTRICLES_MM) | (right & (away <= REACH_RIGHT_MM))
+    home |= ~right & (away <= REACH_LEFT_MM) & (height <= LEFT_GROOVE_MM)
     # the root: aorta within reach of the ventricles
     home |= distance_mm((coarse == Label.AORTA) & (away <= REACH_VENTRICLES_MM), sampling) <= REACH_ROOT_MM
-    allowed &= home & (height_mm[:: step[0], :: step[1], :: step[2]] <= ABOVE_BASE_MM)
+    allowed &= home & (height <= ABOVE_BASE_MM)
     full = np.repeat(np.repeat(np.repeat(allowed, step[0], 0), step[1], 1), step[2], 2)
     return np.asarray(full[: chambers.shape[0], : chambers.shape[1], : chambers.shape[2]], dtype=bool)
 
@@ -215,7 +226,7 @@ def _close_chambers(mask: NDArray[np.bool_], ct: Volume, labels: NDArray[np.uint
         for y in range(step[1]):
             for x in range(step[2]):
                 total += blocks[z :: step[0], y :: step[1], x :: step[2]].astype(np.int32)
-    bright = total > 0.5 * (blood.hu + MUSCLE_HU) * float(np.prod(step))
+    bright = total > 0.5 * (blood.hu + blood.muscle_hu) * float(np.prod(step))
     core = distance_mm(bright, sampling) <= -CHAMBER_BALL_MM
     core &= labels[:: step[0], :: step[1], :: step[2]][: size[0], : size[1], : size[2]] != Label.AORTA
     if not core.any():

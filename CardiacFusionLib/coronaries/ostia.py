@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from CardiacFusionLib.coronaries.lumen import distance_mm
+from CardiacFusionLib.coronaries.aorta import ascending
+from CardiacFusionLib.coronaries.distance import distance_mm
+from CardiacFusionLib.coronaries.lumen import SURROUNDINGS_HU, Blood
+from CardiacFusionLib.coronaries.paths import SearchGrid
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import apply
 from CardiacFusionLib.spatial.volume import Volume
@@ -17,7 +19,8 @@ from CardiacFusionLib.spatial.volume import Volume
 CONTACT_MM = 6.0  # aorta voxels this near the LV are its annulus
 # ostia lie 10-25 mm above the annulus (Cavalcanti 2003, sinus height 20 +- 4 mm); with slack for coarse labels
 ZONE_MM = 38.0
-MIN_ROOT_ML = 1.0
+WALL_MM = 3.0  # an outline of the root may be off by so much
+WALL_LIGHT = 0.8  # of blood's contrast; blood itself varies by less, a wall of 1 mm under the scanner's blur is darker
 
 
 @dataclass(frozen=True)
@@ -35,24 +38,15 @@ def find_root(volume: Volume, labels: NDArray[np.uint8]) -> AorticRoot | None:
     step = tuple(max(1, round(1.0 / s)) for s in spacing)
     coarse = labels[:: step[0], :: step[1], :: step[2]]
     sampling = [s * k for s, k in zip(spacing, step)]
-    aorta = coarse == Label.AORTA
+    aorta = ascending(coarse, sampling)
     ventricle = np.isin(coarse, (int(Label.LV_CAVITY), int(Label.MYOCARDIUM)))
-    if not aorta.any() or not ventricle.any():
+    if aorta is None or not ventricle.any():
         return None
     near = distance_mm(ventricle, sampling)
-    parts, count = ndimage.label(aorta)
-    # the ascending aorta is the part that comes nearest the LV; the descending one passes behind the atrium
-    inside, owner = near[aorta], parts[aorta]
-    nearest = [float(inside[owner == k].min()) for k in range(1, count + 1)]
-    sizes = np.bincount(owner, minlength=count + 1)[1:] * float(np.prod(sampling)) / 1000.0
-    fitting = [i for i in range(count) if sizes[i] >= MIN_ROOT_ML]
-    if not fitting:
+    nearest = float(near[aorta].min())
+    if nearest > 2.5 * CONTACT_MM:
         return None
-    best = min(fitting, key=lambda i: float(nearest[i]))
-    if nearest[best] > 2.5 * CONTACT_MM:
-        return None
-    aorta = parts == best + 1
-    contact = aorta & (near <= max(CONTACT_MM, float(nearest[best]) + 3.0))
+    contact = aorta & (near <= max(CONTACT_MM, nearest + 3.0))
     scale = np.asarray(step, dtype=float)
 
     def to_lps(index_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -78,3 +72,30 @@ def doors_on(volume: Volume, surface: NDArray[np.bool_], points_mm: NDArray[np.f
     kept = np.zeros_like(surface)
     kept[tuple(where[cKDTree(lps).query(points_mm)[1]].T)] = True
     return kept
+
+
+def walled(grid: SearchGrid, surface: NDArray[np.bool_], blood: Blood) -> SearchGrid:
+    """The search grid with the aorta's wall on it: what is darker than blood within ``WALL_MM`` of the root's skin.
+
+    An artery that passes by the root is parted from it by a wall of a millimetre, which a way would cross for less than
+    the artery's own course costs; at an ostium blood goes on into the artery without a dark place. No way begins in it.
+    """
+    begin = grid.of(surface)
+    if not begin.any():
+        return grid
+    ring = distance_mm(begin, grid.sampling) <= WALL_MM
+    flat = np.flatnonzero(ring.ravel())
+    index = np.stack(np.unravel_index(flat, grid.field.shape), axis=1) + grid.start
+    low = index * np.asarray(grid.factors)
+    array = grid.volume.array
+    last = np.asarray(array.shape) - 1
+    total = np.zeros(len(flat))
+    for z in range(grid.factors[0]):
+        for y in range(grid.factors[1]):
+            for x in range(grid.factors[2]):
+                at = np.minimum(low + np.array([z, y, x]), last)
+                total += array[tuple(at.T)]
+    light = (total / float(np.prod(grid.factors)) - SURROUNDINGS_HU) / blood.contrast_hu
+    wall = np.zeros(grid.field.shape, bool)
+    wall.ravel()[flat] = light < WALL_LIGHT
+    return replace(grid, wall=wall) if (begin & ~wall).any() else grid

@@ -8,7 +8,7 @@ heart beats) may be bridged up to ``MAX_GAP_MM`` and is marked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from skimage.graph import MCP_Geometric
 
-from CardiacFusionLib.coronaries.lumen import distance_mm
+from CardiacFusionLib.coronaries.distance import distance_mm
 from CardiacFusionLib.spatial.pose import apply
 from CardiacFusionLib.spatial.volume import Volume
 
@@ -26,6 +26,7 @@ RIDGE = 0.22  # vesselness on the axis of a wide tube
 LANE_MM = 2.0  # ways closer than this run in one lumen
 FAINT_SHARE = 0.5  # below this share of it a voxel counts as gap
 COST_FLOOR = 0.015  # a way through no tube costs 1/COST_FLOOR times one along a perfect tube
+WALL_COST = 300.0  # through the wall of the aorta: a way leaves by an ostium, or 150 mm of artery were spared
 MAX_GAP_MM = 7.0  # bridged without more ado
 LONG_GAP_MM = 18.0  # a tight stenosis blurs away over up to its whole length; bridged where much vessel follows
 FOLLOWING_MM = 18.0  # ... namely this much
@@ -87,11 +88,14 @@ def _grow(
     starts: NDArray[np.intp],
     candidates: NDArray[np.intp],
     sampling: tuple[float, ...],
+    wall: NDArray[np.bool_] | None = None,
 ) -> _Forest:
     shape = support.shape
     # the middle of a wide lumen is cheaper than its rim, so that ways through one lumen run together
     worth = np.clip(support, 0.0, 1.0) ** 2 * (0.25 + 0.75 * np.clip(ridge, 0.0, 1.0))
     cost = np.where(support >= 0, 1.0 / (COST_FLOOR + worth), -1.0)
+    if wall is not None:
+        cost = np.where(wall & (cost > 0), WALL_COST, cost)
     flat_start = np.ravel_multi_index(tuple(starts.T), shape)
     cost.ravel()[flat_start] = 1.0
     graph = MCP_Geometric(cost, fully_connected=True, sampling=sampling)
@@ -138,6 +142,7 @@ class SearchGrid:
     field: NDArray[np.float32]  # vesselness, block maximum
     support: NDArray[np.float32]  # vesselness as a share of the tube level, -1 where no way may run
     candidates: NDArray[np.intp]  # flat indices of tubes that count
+    wall: NDArray[np.bool_] | None = None  # the aorta's wall: crossed at a price
 
     @property
     def sampling(self) -> tuple[float, ...]:
@@ -154,6 +159,24 @@ class SearchGrid:
         index = (np.stack(np.unravel_index(flat, self.field.shape), axis=1) + self.start) * np.asarray(self.factors)
         centre = index + (np.asarray(self.factors) - 1) / 2
         return apply(self.volume.index_to_lps, centre[:, ::-1].astype(float))
+
+    def nearby(self, points_mm: NDArray[np.float64], reach_mm: float) -> NDArray[np.intp]:
+        """Flat indices of the voxels within about ``reach_mm`` of points (n, 3) LPS mm (a box about each)."""
+        index = apply(self.volume.lps_to_index, points_mm)[:, ::-1]
+        factors = np.asarray(self.factors)
+        at = np.rint((index - (factors - 1) / 2) / factors).astype(int) - self.start
+        reach = [int(np.ceil(reach_mm / s)) for s in self.sampling]
+        offsets = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1).reshape(-1, 3)
+        around = (at[:, None] + offsets).reshape(-1, 3)
+        around = around[np.all((around >= 0) & (around < self.field.shape), axis=1)]
+        return np.unique(np.ravel_multi_index(tuple(around.T), self.field.shape))
+
+    def without(self, flat: NDArray[np.intp]) -> SearchGrid:
+        """This grid with the tubes at ``flat`` taken out: a way may cross there only as over a gap."""
+        field, support = self.field.copy(), self.support.copy()
+        field.ravel()[flat] = 0.0
+        support.ravel()[flat] = np.minimum(support.ravel()[flat], 0.0)
+        return replace(self, field=field, support=support, candidates=np.setdiff1d(self.candidates, flat))
 
 
 def search_grid(
@@ -201,10 +224,10 @@ def grow_tree(grid: SearchGrid | None, starts: NDArray[np.bool_]) -> PathTree:
     """The tree of tubes that hangs on ``starts`` (z, y, x, on the CT's grid); empty where nothing is connected."""
     if grid is None:
         return _empty()
-    begin = np.argwhere(grid.of(starts))
+    begin = np.argwhere(grid.of(starts) & ~grid.wall if grid.wall is not None else grid.of(starts))
     if not len(begin):
         return _empty()
-    forest = _grow(grid.support, grid.field / RIDGE, begin, grid.candidates, grid.sampling)
+    forest = _grow(grid.support, grid.field / RIDGE, begin, grid.candidates, grid.sampling, grid.wall)
     return _take_ends(forest, grid)
 
 

@@ -82,7 +82,7 @@ def pruned(tree: PathTree, picture: Picture) -> PathTree:
         if not doomed and max(picture.ct.spacing_mm) > COARSE_MM:
             doomed = _behind_strays(tree, kept, picture)
         if not doomed:
-            return _subtree(tree, kept)
+            return subtree(tree, kept)
         kept[doomed] = False
 
 
@@ -121,25 +121,18 @@ def _artery_points(tree: PathTree, nodes: list[int], picture: Picture) -> int:
         return len(nodes) if joint >= 0 and length >= MIN_BRANCH_MM else 0
     line = centred(points, picture.tubes, picture.ct)
     coarse = max(picture.ct.spacing_mm) > COARSE_MM
-    cut = cross_sections(line, picture.ct, picture.blood.hu, COARSE_DARKER_SHARE if coarse else ENCLOSED_SHARE)
-    brightness = (cut.values[:, 0, 0] - SURROUNDINGS_HU) / picture.blood.contrast_hu
     window = max(3, round(min(WINDOW_MM, length) / STEP_MM))
-
-    def along(values: NDArray[np.floating]) -> NDArray[np.float64]:
-        return np.asarray(uniform_filter1d(np.asarray(values, float), window, mode="nearest"))
-
-    light = along(brightness)
     if coarse:
+        cut = cross_sections(line, picture.ct, picture.blood.hu, COARSE_DARKER_SHARE)
+        light = _along(_brightness(cut, picture), window)
         so_far = np.cumsum(cut.enclosed) / np.arange(1, len(line) + 1)
         # the fork itself is no disc: what it lacks does not count against a good window right behind it
-        good = np.maximum(so_far, along(cut.enclosed)) >= MIN_ENCLOSED
-        good &= along(cut.enclosed) >= MIN_ENCLOSED
+        good = np.maximum(so_far, _along(cut.enclosed, window)) >= MIN_ENCLOSED
+        good &= _along(cut.enclosed, window) >= MIN_ENCLOSED
         good &= (light >= COARSE_BRIGHTNESS) & (light <= COARSE_MAX_BRIGHTNESS)
         fair = good
     else:
-        parts = features(cut, read(picture.tubes, picture.ct, line), picture.blood)
-        likely = score(*(along(part) for part in parts))
-        lit = (light >= MIN_BRIGHTNESS) & (light <= MAX_BRIGHTNESS)
+        likely, lit = _likely(line, picture, window)
         good, fair = lit & (likely >= 0.0), lit & (likely >= FAIR_SCORE)
     last = _last_good(good, PROXIMAL_TOLERATED_MM if coarse and joint < 0 else TOLERATED_MM)
     while 0 <= last < len(line) - 1 and fair[last + 1]:
@@ -149,6 +142,30 @@ def _artery_points(tree: PathTree, nodes: list[int], picture: Picture) -> int:
     if coarse and last < TOLERATED_MM / STEP_MM and last < len(line) - 1:
         return 0  # what ends so soon in a coarse CT is the lip of an ostium
     return len(nodes) if last >= len(line) - 1 - window // 2 else int(np.ceil((last + 1) / len(line) * len(nodes)))
+
+
+def fair_artery(line: NDArray[np.float64], picture: Picture) -> NDArray[np.bool_]:
+    """Where a centreline (n, 3) LPS mm, ``STEP_MM`` apart, may be an artery that goes on."""
+    likely, lit = _likely(line, picture, max(3, round(WINDOW_MM / STEP_MM)))
+    return np.asarray(lit & (likely >= FAIR_SCORE))
+
+
+def _likely(line: NDArray[np.float64], picture: Picture, window: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The score of ``likeness.py`` along a line, over ``window`` points, and whether it is as bright as an artery."""
+    cut = cross_sections(line, picture.ct, picture.blood.hu, ENCLOSED_SHARE)
+    light = _along(_brightness(cut, picture), window)
+    parts = features(cut, read(picture.tubes, picture.ct, line), picture.blood)
+    likely = score(*(_along(part, window) for part in parts))
+    return likely, (light >= MIN_BRIGHTNESS) & (light <= MAX_BRIGHTNESS)
+
+
+def _brightness(cut: CrossSections, picture: Picture) -> NDArray[np.float64]:
+    """Of the middle, as a share of blood's contrast."""
+    return np.asarray((cut.values[:, 0, 0] - SURROUNDINGS_HU) / picture.blood.contrast_hu)
+
+
+def _along(values: NDArray[np.floating] | NDArray[np.bool_], window: int) -> NDArray[np.float64]:
+    return np.asarray(uniform_filter1d(np.asarray(values, float), window, mode="nearest"))
 
 
 def _last_good(good: NDArray[np.bool_], at_start_mm: float = TOLERATED_MM) -> int:
@@ -171,7 +188,8 @@ def _last_good(good: NDArray[np.bool_], at_start_mm: float = TOLERATED_MM) -> in
     return last
 
 
-def _subtree(tree: PathTree, kept: NDArray[np.bool_]) -> PathTree:
+def subtree(tree: PathTree, kept: NDArray[np.bool_]) -> PathTree:
+    """The kept points (n,) of a tree; whose parent is gone must be gone too."""
     chosen = np.flatnonzero(kept)
     number = np.full(len(kept), -1, np.intp)
     number[chosen] = np.arange(len(chosen))

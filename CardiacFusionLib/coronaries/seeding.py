@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from skimage.graph import MCP_Geometric
 
 from CardiacFusionLib.coronaries.centreline import centred, read
-from CardiacFusionLib.coronaries.lumen import MIN_CONTRAST_HU, SURROUNDINGS_HU, Blood, cropped
+from CardiacFusionLib.coronaries.lumen import MUSCLE_HU, SURROUNDINGS_HU, Blood, cropped
 from CardiacFusionLib.coronaries.measuring import blooming_of, centred_by_picture, lumen_of
 from CardiacFusionLib.coronaries.paths import COST_FLOOR, RIDGE
 from CardiacFusionLib.coronaries.pruning import Picture
@@ -89,7 +89,7 @@ def _blood_hu(tree: CoronaryTree, ct: Volume, first: Array, last: Array) -> floa
         places = points[radius >= np.quantile(radius, 0.8)]
     else:
         places = np.stack([first, last])
-    return max(float(np.median(read(ct.array, ct, places))), MIN_CONTRAST_HU)
+    return max(float(np.median(read(ct.array, ct, places))), MUSCLE_HU)
 
 
 def _way(part: Volume, tubes: NDArray[np.float32], first: Array, last: Array) -> Array:

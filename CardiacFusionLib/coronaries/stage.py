@@ -7,11 +7,14 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from CardiacFusionLib.coronaries.detours import regrown, settled
+from CardiacFusionLib.coronaries.distance import distance_mm
+from CardiacFusionLib.coronaries.grafts import possible_grafts
 from CardiacFusionLib.coronaries.judging import MEASURE_SPACING_MM, judge, nothing
-from CardiacFusionLib.coronaries.lumen import MIN_CONTRAST_HU, SearchRegion, distance_mm, search_region
+from CardiacFusionLib.coronaries.lumen import SearchRegion, search_region
 from CardiacFusionLib.coronaries.measuring import Measured, measure
 from CardiacFusionLib.coronaries.naming import name_branches
-from CardiacFusionLib.coronaries.ostia import AorticRoot, doors_on, find_root
+from CardiacFusionLib.coronaries.ostia import AorticRoot, doors_on, find_root, walled
 from CardiacFusionLib.coronaries.paths import PathTree, grow_tree, search_grid, tube_level
 from CardiacFusionLib.coronaries.pruning import Picture, blur_of_tree, pruned
 from CardiacFusionLib.coronaries.vesselness import vesselness
@@ -50,10 +53,11 @@ def extract(ct: Volume, walls: CtWalls, pose: HeartPose, progress: Progress | No
     root = find_root(region.ct, region.labels)
     if root is None:
         return _nothing("no_aortic_root", "No aortic root was found in the outlines; no coronary artery was sought.")
-    if not np.isfinite(region.blood.hu) or region.blood.hu < MIN_CONTRAST_HU:
+    if not region.blood.is_enhanced:
         return _nothing(
             "no_contrast",
-            f"Blood in the aortic root measures {region.blood.hu:.0f} HU; without contrast no coronary can be seen.",
+            f"Blood in the aortic root measures {region.blood.hu:.0f} HU, muscle {region.blood.muscle_hu:.0f} HU; "
+            "without contrast no coronary can be seen.",
         )
     tubes = _tubes(region, lambda f: tell(0.05 + 0.45 * f, "looking for vessels"))
     tell(0.5, "joining vessels to a tree")
@@ -72,23 +76,31 @@ def tree_of(
 ) -> CoronaryTree:
     """The second half of ``extract``: from vesselness ``tubes`` (on the grid of ``region.ct``) to the judged tree."""
     grid = search_grid(region.ct, tubes, region.mask, root.surface, level)
+    if grid is not None:
+        grid = walled(grid, root.surface, region.blood)
     ways = grow_tree(grid, root.surface)
     picture = Picture(region.ct, tubes, region.blood, blur_of_tree(ways, tubes, region.ct, region.blood))
     ways = pruned(ways, picture)
-    # the first tree may leave the root anywhere; the second one only at the two ostia the first one used, so that
+    if grid is not None:
+        ways, grid = regrown(ways, grid, picture, lambda g: pruned(grow_tree(g, root.surface), picture))
+    # the first tree may leave the root anywhere; the next one only at the two ostia the first one used, so that
     # LAD and LCx meet in the LM
     doors = _ostia(ways, pose, root.centre_mm)
-    if len(doors):
+    if grid is not None and len(doors):
         tell(0.65, "following the ostia")
         starts = doors_on(region.ct, root.surface, doors)
         ways = pruned(grow_tree(grid, starts), picture)
+        ways, _ = regrown(ways, grid, picture, lambda g: pruned(grow_tree(g, starts), picture))
+    ways = settled(ways, picture)
     tell(0.75, "naming branches")
     named, dominance = name_branches(ways, pose, root.centre_mm)
     found = measure(ways, named, picture)
     if max(ct.spacing_mm) > MEASURE_SPACING_MM:
         found = _only_main(found)
     tell(0.95, "judging the tree")
-    quality = judge(ct, region, root, found, len(ways.points_mm) > 0, dominance)
+    ostia = np.array([b.points_mm[0] for b in found.branches if b.parent is None]).reshape(-1, 3)
+    grafts = possible_grafts(region, root, ostia)
+    quality = judge(ct, region, root, found, len(ways.points_mm) > 0, dominance, grafts)
     return CoronaryTree(found.branches, found.stenoses, dominance, "lps", quality)
 
 

@@ -26,6 +26,8 @@ from CardiacFusionLib.spatial.resample import heart_grid, resample_to
 from CardiacFusionLib.spatial.tree import MAIN_BRANCHES, Branch, CoronaryTree, Stenosis
 from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.twin.case import CLINICAL_SPACING_MM, KIND_SHARE
+from CardiacFusionLib.twin.coronary.bed import distance_to_heart
+from CardiacFusionLib.twin.coronary.draw import STEP_MM as TREE_STEP_MM
 from CardiacFusionLib.twin.coronary.draw import draw_tree
 from CardiacFusionLib.twin.ct.appearance import Appearance
 from CardiacFusionLib.twin.ct.render import clinical_grid, render_ct
@@ -44,6 +46,10 @@ FOUND_MM = (
 )
 SIGNIFICANT_PERCENT = 50.0
 SAME_MM = 8.0  # a narrowing counts as found within half its length plus this from the true one
+# a drawn tree is no anatomy where an artery's middle runs so deep in a chamber or the aorta, for so long, or where two
+# arteries that do not spring from each other share so much lumen; the first millimetres of a branch do not count
+DEEP_MM, DEEP_LENGTH_MM, SHARED_MM = 0.5, 3.0, 2.0
+OSTIUM_MM, FORK_MM = 8.0, 15.0
 LABEL_LOW_MM = np.array([-104.0, -88.0, -76.0])  # the region the wall stage labels, heart frame
 LABEL_HIGH_MM = np.array([72.0, 80.0, 108.0])
 
@@ -82,6 +88,38 @@ def patient_of(seed: int, kind: str | None = None) -> Patient:
     landmarks = {name: apply(pose.heart_to_lps, np.asarray(p, float)) for name, p in heart.landmarks.items()}
     full = HeartPose(pose.lps_to_heart, landmarks, pose.confidence)
     return Patient(kind, heart, full, tree, draw_flow(heart, tree, blood, kind))
+
+
+def conflicts(patient: Patient) -> list[str]:
+    """Where the drawn tree cannot be: arteries inside a chamber or the aorta, or through one another; empty as a rule.
+
+    Judged from the drawing alone. What such a tree is called or where it leaves the aorta has no right answer.
+    """
+    found = []
+    branches = patient.tree.branches
+    for b in branches:
+        skip = int((OSTIUM_MM if b.parent is None else OSTIUM_MM / 2) / TREE_STEP_MM)
+        depth = -distance_to_heart(patient.heart, b.points_mm)[skip:]
+        if (depth > DEEP_MM).sum() * TREE_STEP_MM >= DEEP_LENGTH_MM:
+            found.append(f"{b.name} runs {depth.max():.1f} mm deep in a chamber")
+    for i, b in enumerate(branches):
+        for other in branches[:i]:
+            near, at = cKDTree(other.points_mm).query(b.points_mm)
+            shared = near < b.radius_mm + other.radius_mm[at]
+            for fork in _forks(b, other):
+                shared &= np.linalg.norm(b.points_mm - fork, axis=1) > FORK_MM
+            if shared.sum() * TREE_STEP_MM >= SHARED_MM:
+                found.append(f"{b.name} runs through {other.name}")
+    return found
+
+
+def _forks(a: Branch, b: Branch) -> list[Array]:
+    """Where two branches meet by nature: the one's start on the other, or both starts."""
+    if a.parent == b.name:
+        return [a.points_mm[0]]
+    if b.parent == a.name:
+        return [b.points_mm[0]]
+    return [a.points_mm[0], b.points_mm[0]] if a.parent is not None or b.parent is not None else []
 
 
 def fine_case(

@@ -60,7 +60,7 @@ def fine_coronaries_case(seed: int) -> dict[str, Any]:
     """
     from CardiacFusionLib.coronaries.stage import extract
     from CardiacFusionLib.reorientation.stage import reorient
-    from CardiacFusionLib.training.evaluation.fine_coronaries import figures_of, fine_case
+    from CardiacFusionLib.training.evaluation.fine_coronaries import conflicts, figures_of, fine_case, patient_of
     from CardiacFusionLib.walls.ct import segment_ct
 
     _quiet()
@@ -80,7 +80,7 @@ def fine_coronaries_case(seed: int) -> dict[str, Any]:
     if peak is not None:
         figures["rss_mb"] = peak
     flags = [flag.name for flag in (*walls.quality.flags, *tree.quality.flags)]
-    return {"kind": case.kind, "figures": figures, "flags": flags}
+    return {"kind": case.kind, "figures": figures, "flags": flags, "conflicts": conflicts(patient_of(seed))}
 
 
 def robust_coronaries_case(seed: int) -> dict[str, Any]:
@@ -119,11 +119,14 @@ def breathing_case(seed: int) -> dict[str, Any]:
 
 
 def _fine_summary(found: list[dict[str, Any]]) -> dict[str, Any]:
-    return gather([{FINE: case["figures"]} for case in found])
+    """Of the hearts whose drawn tree can be, and of all."""
+    possible = [{FINE: case["figures"]} for case in found if not case["conflicts"]]
+    everyone = gather([{"all": case["figures"]} for case in found])
+    return {FINE: {**gather(possible).get(FINE, {}), "with trees that cannot be": everyone.get("all", {})}}
 
 
 def _robust_summary(found: list[dict[str, Any]]) -> dict[str, Any]:
-    return gather([{f"{ROBUST}_{name}": figures for name, figures in case["figures"].items()} for case in found])
+    return {ROBUST: gather([case["figures"] for case in found])}
 
 
 def _breathing_summary(found: list[dict[str, Any]]) -> dict[str, Any]:
