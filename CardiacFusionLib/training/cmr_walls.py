@@ -22,7 +22,11 @@ WIDTHS = (16, 32, 64, 128, 160)
 CROP = 112  # pixels a side of a training picture (168 mm): the network takes any grid, small ones train faster
 SOURCE_SIZE = 144  # pixels a side of the drawn slice: wider than the crop, so that turning leaves few empty corners
 SERIES_SHARE = 0.4  # of the samples show a first pass
-CINE_SHARE = 0.3  # show one cine frame; the rest show one perfusion frame
+CINE_SHARE = 0.4  # show one cine frame; the rest show one perfusion frame
+# ... in which the LV's blood is brighter than the muscle (of ``twin.cmr.training.CHANNELS``). Before that, a dark disc
+# beside a bright RV is cavity and wall; learning to see a cavity in it makes one in the thick muscle of a cine frame
+LIT = (2, 3)
+CINE = 4
 VALIDATION_CASES = 40
 REUSE = 4  # crops drawn of each slice: making a slice costs several times as much as a training step
 WINDOW = 250  # slices from which the next crop is drawn, so that a batch mixes hearts
@@ -87,7 +91,7 @@ def vary(images: NDArray, rng: np.random.Generator) -> NDArray[np.float32]:
 
 
 class CmrWallsTask:
-    """Slices of random hearts; half as the four phases of a first pass, half as one frame in all four channels."""
+    """Slices of random hearts, as the four phases of a first pass or as one frame in all four channels."""
 
     name = "cmr_walls"
     batch_size = 8
@@ -111,7 +115,7 @@ class CmrWallsTask:
             chosen = drawn.channels[:4]
         else:
             cine = rng.random() < CINE_SHARE / (1 - SERIES_SHARE)
-            chosen = drawn.channels[[4 if cine else int(rng.integers(0, 4))]]
+            chosen = drawn.channels[[CINE if cine else int(rng.choice(LIT))]]
         # single frames often come without a pixel size
         wide = rng.random() < (0.4 if kind == "frame" else 0.15)
         images, labels = turned_window(chosen, drawn.labels, drawn.spacing_mm, rng, wide=wide)

@@ -22,6 +22,7 @@ from CardiacFusionLib.spatial.sections import (
 from CardiacFusionLib.spatial.series import Series, SlicePose
 from CardiacFusionLib.walls.cmr_find import find_lv
 from CardiacFusionLib.walls.cmr_input import CHANNELS, even_out, read_plane, write_back
+from CardiacFusionLib.walls.cmr_insertions import with_insertions
 from CardiacFusionLib.walls.cmr_stack import axis_line, near_axis, sight
 from CardiacFusionLib.walls.cmr_tidy import tidy
 from CardiacFusionLib.walls.phases_cmr import phase_images
@@ -131,6 +132,14 @@ def _flags(
     return flags
 
 
+def _landmarks(
+    images: Sequence[NDArray[np.float32]], labels: Sequence[NDArray[np.uint8]], poses: Sequence[SlicePose]
+) -> tuple[dict[str, NDArray[np.float64]], ...]:
+    """Landmarks (LPS mm) of every slice: those the outlines show, the insertions as the pictures show them."""
+    outlined = [slice_landmarks(one, pose) for one, pose in zip(labels, poses)]
+    return with_insertions(outlined, images, labels, poses)
+
+
 def _ends(labels: Sequence[NDArray[np.uint8]], poses: Sequence[SlicePose]) -> dict[str, Located]:
     return locate_ends(np.stack(labels), tuple(poses))
 
@@ -143,7 +152,7 @@ def segment_cmr(series: Series) -> CmrWalls:
     """
     images = np.maximum(phase_images(series), 0.0)
     labels, certainty = _segment(list(images), series.poses)
-    landmarks = tuple(slice_landmarks(one, pose) for one, pose in zip(labels, series.poses))
+    landmarks = _landmarks(list(images), labels, series.poses)
     flags = _flags(labels, series.poses, certainty, landmarks)
     return CmrWalls(np.stack(labels), landmarks, Quality.of(flags), _ends(labels, series.poses))
 
@@ -166,7 +175,7 @@ def segment_stack(images: NDArray[np.float32], poses: Sequence[SlicePose]) -> Cm
         raise BadInputError(f"A stack is (slice, y, x) of finite values with one pose a slice; got {images.shape}.")
     channels = [_as_phases(image) for image in images]
     labels, certainty = _segment(channels, poses)
-    landmarks = tuple(slice_landmarks(one, pose) for one, pose in zip(labels, poses))
+    landmarks = _landmarks(channels, labels, poses)
     flags = _flags(labels, poses, certainty, landmarks)
     return CmrWalls(np.stack(labels), landmarks, Quality.of(flags), _ends(labels, poses))
 

@@ -171,7 +171,8 @@ def _trabeculated(images: Array, codes: NDArray[np.uint8], values: Array, rng: n
         return images
     depth = ndimage.distance_transform_edt(blood)
     full = rng.random() < 0.5
-    reach = np.where(right, rng.uniform(3.0, 14.0) if full else rng.uniform(1.0, 4.5), rng.uniform(1.0, 4.5))
+    deep = 7.0 if rng.random() < 0.25 else 4.5  # small cavities are then filled: blood is but a spot in their middle
+    reach = np.where(right, rng.uniform(3.0, 14.0) if full else rng.uniform(1.0, 4.5), rng.uniform(1.0, deep))
     amount = np.where(right, rng.uniform(0.0, 1.0 if full else 0.8), rng.uniform(0.0, 0.8))
     strands = smooth_field(rng, images.shape[-1], rng.uniform(0.7, 1.6)) + 1.6 * (0.6 - depth / reach)
     mixed = np.clip(strands, 0.0, 1.0) * blood * (depth < 2.5 * reach) * amount

@@ -17,9 +17,10 @@ Array = NDArray[np.float64]
 MAX_CAVITY_MM = 43.0  # radius of the widest left ventricles seen (severe dilated cardiomyopathy)
 WALL_MM = (4.0, 22.0)
 # end-systole of a thick-walled heart: a slit or a spot of blood in the middle of 12-24 mm of muscle
-CLOSED_SHARE = 0.15  # of the bent slices
+CLOSED_SHARE = 0.2  # of the bent slices
 CLOSED_CAVITY_MM = (2.0, 11.0)
 CLOSED_WALL_MM = (12.0, 24.0)
+UNEVEN_SHARE, UNEVEN = 0.4, 0.45  # of the bent slices have one side of the wall thicker; the shift, in thicknesses
 FADE_MM = 70.0  # beyond the wall the bending dies out over this distance
 
 
@@ -30,7 +31,8 @@ class Bend:
     ``centre`` (2,): LV centre, mm. ``drawn``, ``source``: radii (endocardium, epicardium, end of the bending) in the
     picture and in the twin. ``rv_centre`` (2,) and ``rv_stretch``: the right ventricle grows about its own middle by
     that factor within ``rv_reach`` mm. ``waves`` (2, 3): irregular outlines, shift of the radius by angle
-    (harmonics 2..4, cosine and sine).
+    (harmonics 2..4, cosine and sine). ``aside`` (2,): the cavity lies so many mm off the middle of its wall, which is
+    thicker on the other side, as the septum of hypertrophic hearts.
     """
 
     centre: Array
@@ -40,6 +42,7 @@ class Bend:
     rv_stretch: float
     rv_reach: float
     waves: Array
+    aside: Array
 
     def __call__(self, points: Array) -> Array:
         """Points (..., 3) of the picture -> points of the twin's anatomy."""
@@ -49,6 +52,9 @@ class Bend:
             near = np.exp(-0.5 * np.sum(away**2, axis=-1, keepdims=True) / self.rv_reach**2)
             xy = self.rv_centre + away * (1.0 + (1.0 / self.rv_stretch - 1.0) * near)
         away = xy - self.centre
+        inner, outer = self.drawn[:2]
+        within = (outer - np.hypot(away[..., 0], away[..., 1])) / (outer - inner + np.hypot(*self.aside))
+        away = away - self.aside * np.clip(within, 0.0, 1.0)[..., None]
         radius = np.hypot(away[..., 0], away[..., 1])
         angle = np.arctan2(away[..., 1], away[..., 0])
         uneven = np.ones_like(radius)
@@ -90,6 +96,8 @@ def draw_bend(
     new_inner = max(new_inner, 0.3)
     new_outer = new_inner + thickness
     end = max(outer, new_outer) + FADE_MM
+    side = rng.uniform(0.0, 2 * np.pi)
+    far = thickness * float(rng.uniform(0.0, UNEVEN)) if rng.random() < UNEVEN_SHARE else 0.0
     grows = rv_centre is not None and rng.random() < 0.6
     return Bend(
         np.asarray(centre, float),
@@ -99,4 +107,5 @@ def draw_bend(
         float(np.exp(rng.uniform(-0.35, 0.6))),
         float(rng.uniform(25.0, 45.0)),
         rng.normal(0.0, 0.03, (2, 3)) / np.array([1.0, 1.5, 2.0]),
+        far * np.array([np.cos(side), np.sin(side)]),
     )

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from CardiacFusionLib.spatial.labels import CMR_LABEL_COUNT, Label
+from CardiacFusionLib.spatial.sections import MEAN_LONG_AXIS_LPS, canonical_axes, slice_landmarks
+from CardiacFusionLib.spatial.series import SlicePose
 from CardiacFusionLib.twin.cmr.painting import paint
 from CardiacFusionLib.twin.cmr.shapes import Bend, draw_bend
 from CardiacFusionLib.twin.heart.anatomy import Heart
@@ -24,6 +25,8 @@ Array = NDArray[np.float64]
 
 CHANNELS = ("baseline", "rv_peak", "lv_peak", "myocardium", "cine")
 COARSE = 3  # pixels of the coarse cut that measures a slice before its shape is changed
+INSERTIONS = ("rv_insertion_anterior", "rv_insertion_inferior")
+GROOVE_DEG = 45.0  # an end of the RV's contact farther from the groove is another border of the RV
 NEAR_MM = 75.0  # partial volume through the slice is sampled this near the LV axis, once per slice elsewhere
 
 
@@ -64,7 +67,7 @@ def cmr_training_slice(seed: int, size: int = 128, spacing_mm: float = 1.6, thic
     labels = _labels(drawn.codes)
     centre = _project_centre(drawn.heart, drawn.plane)
     channels = paint(drawn.codes, rng, centre, spacing_mm)
-    landmarks = _landmarks(labels, centre)
+    landmarks = _landmarks(labels, drawn, spacing_mm)
     return CmrSample(channels, labels, spacing_mm, drawn.level, drawn.contraction, drawn.plane, landmarks)
 
 
@@ -156,24 +159,16 @@ def _project_centre(heart: Heart, plane: Array) -> Array:
     return pixel[:2]
 
 
-def _landmarks(labels: NDArray[np.uint8], centre_xy: Array) -> dict[str, Array]:
-    """Pixel landmarks: the centre of the LV, and the two ends of the wall's contact with the RV."""
-    cavity = np.argwhere(labels == Label.LV_CAVITY)
-    wall = labels == Label.MYOCARDIUM
-    if wall.sum() < 20:
-        return {}
-    centre = cavity.mean(axis=0)[::-1] if len(cavity) >= 12 else centre_xy
-    found = {"lv_centre": np.asarray(centre, float)}
-    contact = np.argwhere(wall & ndimage.binary_dilation(labels == Label.RV_CAVITY, iterations=2))
-    if len(contact) < 8:
-        return found
-    away = contact[:, ::-1] - centre
-    middle = np.arctan2(*away.mean(axis=0)[::-1])
-    angle = np.mod(np.arctan2(away[:, 1], away[:, 0]) - middle + np.pi, 2 * np.pi) - np.pi
-    # seen with the RV on the left, image angles grow clockwise: the anterior end is the larger one
-    for name, index in (
-        ("rv_insertion_anterior", int(np.argmax(angle))),
-        ("rv_insertion_inferior", int(np.argmin(angle))),
-    ):
-        found[name] = contact[index, ::-1].astype(float)
+def _landmarks(labels: NDArray[np.uint8], drawn: Drawn, spacing_mm: float) -> dict[str, Array]:
+    """Pixel landmarks by the rule that reads them off an outline (``spatial.sections.slice_landmarks``). An end of the
+    RV's contact far from the heart's groove, as near the base, is no insertion and is left out."""
+    pose = SlicePose((0.0, 0.0, 0.0), canonical_axes(MEAN_LONG_AXIS_LPS), (spacing_mm, spacing_mm), 8.0)
+    found = {name: np.asarray(pose.pixels(p)) for name, p in slice_landmarks(labels, pose).items()}
+    inverse = np.linalg.inv(drawn.plane[:, :3])[:2, :2]  # heart mm in the plane -> pixels; tilts are small
+    for name, degrees in zip(INSERTIONS, drawn.heart.insertion_angles_deg()):
+        if name in found:
+            groove = inverse @ np.array([np.cos(np.deg2rad(degrees)), -np.sin(np.deg2rad(degrees))])
+            away = found[name] - found["lv_centre"]
+            if away @ groove < np.cos(np.deg2rad(GROOVE_DEG)) * np.hypot(*away) * np.hypot(*groove):
+                del found[name]
     return found

@@ -1,0 +1,114 @@
+"""The two RV insertions seen in the picture itself, beside the rule that reads them off the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from CardiacFusionLib.models.loading import load
+from CardiacFusionLib.models.manifest import read_manifest
+from CardiacFusionLib.spatial.labels import Label
+from CardiacFusionLib.spatial.sections import canonical_axes
+from CardiacFusionLib.spatial.series import SlicePose
+from CardiacFusionLib.walls.cmr_input import View, even_out, read_plane
+
+MODEL = "cmr_insertions"
+NAMES = ("rv_insertion_anterior", "rv_insertion_inferior")
+SIZE = 96  # pixels a side of the window
+LV_PIXELS = 48.0  # the ventricle's epicardium is brought to this diameter, within the pixels below
+PIXEL_MM = (1.0, 1.9)
+MIN_LV_MM2 = 150.0  # less cavity and wall is the tip: there is no septum
+REACH_PX = 5.0  # a place is the mean of the heatmap this near its peak
+SURE = 0.5  # share of the heatmap, 'absent' included, that must lie there
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A landmark in a window: pixel (row, column), and the share of the network's belief that lies about it."""
+
+    row_column: NDArray[np.float64]
+    belief: float
+
+
+def lv_window(labels: NDArray[np.uint8], pose: SlicePose, axes: NDArray[np.float64]) -> View | None:
+    """The window about the LV of labels (y, x), at the scale of its epicardium; None where too little is left of it."""
+    lv = np.isin(labels, (Label.LV_CAVITY, Label.MYOCARDIUM))
+    area = float(lv.sum()) * pose.spacing_mm[0] * pose.spacing_mm[1]
+    if area < MIN_LV_MM2:
+        return None
+    centre = pose.points_lps(np.argwhere(lv).mean(axis=0)[::-1]) @ axes[:, :2]
+    pixel = float(np.clip(np.sqrt(4 * area / np.pi) / LV_PIXELS, *PIXEL_MM))
+    return View(np.asarray(centre), SIZE, pixel_mm=pixel)
+
+
+def window_input(
+    images: NDArray[np.float32], pose: SlicePose, axes: NDArray[np.float64], view: View
+) -> NDArray[np.float32]:
+    """What the network sees (channel, row, column) of a slice's phases (channel, y, x)."""
+    return even_out(np.maximum(read_plane(images, pose, axes, view), 0.0), view.pixel_mm)
+
+
+def read_maps(scores: NDArray[np.float64]) -> list[Seen]:
+    """Places from one window's scores (2 · landmark, row, column): first a map for each landmark, then one whose mean
+    weighs against it ('absent'). One softmax over all places and 'absent'."""
+    count, size = len(scores) // 2, scores.shape[-1]
+    row, column = np.mgrid[0 : scores.shape[1], 0:size].astype(float)
+    found = []
+    for place, absent in zip(scores[:count], scores[count:]):
+        top = max(float(place.max()), float(absent.mean()))
+        weight = np.exp(place - top)
+        belief = weight / (weight.sum() + np.exp(float(absent.mean()) - top))
+        peak = np.unravel_index(int(np.argmax(ndimage.gaussian_filter(belief, 1.0))), belief.shape)
+        near = belief * (np.hypot(row - peak[0], column - peak[1]) <= REACH_PX)
+        mass = max(float(near.sum()), 1e-12)
+        found.append(Seen(np.array([(near * row).sum(), (near * column).sum()]) / mass, float(near.sum())))
+    return found
+
+
+def locate_insertions(
+    images: NDArray[np.float32], labels: NDArray[np.uint8], pose: SlicePose
+) -> dict[str, NDArray[np.float64]]:
+    """The insertions (LPS mm) that the network is sure of in a slice's phases (channel, y, x), outlined as ``labels``.
+
+    A single frame fills all channels alike. Empty where the slice shows no ventricle.
+    """
+    import torch
+
+    axes = canonical_axes(pose.normal)
+    view = lv_window(labels, pose, axes)
+    if view is None:
+        return {}
+    network = load(MODEL)
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        given = torch.from_numpy(window_input(images, pose, axes, view))[None].to(device)
+        scores = network(given)[0].double().cpu().numpy()
+    grid, depth = view.grid(), float(np.asarray(pose.origin_mm) @ axes[:, 2])
+    result = {}
+    for name, seen in zip(NAMES, read_maps(scores)):
+        if seen.belief >= SURE:
+            uv = [
+                ndimage.map_coordinates(g, seen.row_column[:, None], order=1)[0] for g in (grid[..., 0], grid[..., 1])
+            ]
+            result[name] = np.asarray(axes @ np.array([*uv, depth]))
+    return result
+
+
+def with_insertions(
+    landmarks: Sequence[Mapping[str, NDArray[np.float64]]],
+    images: Sequence[NDArray[np.float32]],
+    labels: Sequence[NDArray[np.uint8]],
+    poses: Sequence[SlicePose],
+) -> tuple[dict[str, NDArray[np.float64]], ...]:
+    """Landmarks of each slice with the insertions as the network sees them; where it is unsure, or its weights are not
+    installed, those read off the labels stay."""
+    if MODEL not in read_manifest():
+        return tuple(dict(one) for one in landmarks)
+    return tuple(
+        {**one, **locate_insertions(image, outline, pose)}
+        for one, image, outline, pose in zip(landmarks, images, labels, poses)
+    )
