@@ -29,11 +29,14 @@ MIN_LENGTH_MM = 20.0
 AREA_MM2 = (1.5, 36.0)  # mean cross-section
 OTHERS_SHARE = 0.3  # of its voxels that may touch another wide vessel or chamber
 BRIGHT = 0.5  # between muscle and blood
-OSTIUM_MM = 8.0
+ARTERY_MM = 3.5  # this near the middle of an artery that was found everything is its own
 
 
-def possible_grafts(region: SearchRegion, root: AorticRoot, ostia_mm: NDArray[np.float64]) -> int:
-    """How many tubes leave the ascending aorta above the sinuses. ``ostia_mm`` (n, 3) LPS: where found arteries do."""
+def possible_grafts(region: SearchRegion, root: AorticRoot, arteries_mm: NDArray[np.float64]) -> int:
+    """How many tubes leave the ascending aorta above the sinuses and are none of the arteries that were found.
+
+    ``arteries_mm`` (n, 3) LPS: points on their centrelines, no farther apart than ``ARTERY_MM``.
+    """
     step = [max(1, round(STEP_MM / s)) for s in region.ct.spacing_mm[::-1]]
     sampling = [s * k for s, k in zip(region.ct.spacing_mm[::-1], step)]
     labels = region.labels[:: step[0], :: step[1], :: step[2]]
@@ -41,7 +44,7 @@ def possible_grafts(region: SearchRegion, root: AorticRoot, ostia_mm: NDArray[np
     axis = root.centre_mm - root.annulus_mm
     if aorta is None or np.linalg.norm(axis) < 1.0:
         return 0
-    to_lps = region.ct.index_to_lps @ np.diag([*step[::-1], 1.0])
+    to_lps = np.asarray(region.ct.index_to_lps @ np.diag([*step[::-1], 1.0]), float)
     up = axis / np.linalg.norm(axis)
     rows = up @ to_lps[:3]  # height of a voxel (x, y, z, 1) above the annulus
     z, y, x = np.ogrid[tuple(slice(0, n) for n in labels.shape)]
@@ -60,7 +63,14 @@ def possible_grafts(region: SearchRegion, root: AorticRoot, ostia_mm: NDArray[np
     bodies, _ = ndimage.label(wide & bright & ~aorta[box])
     near_aorta = distance_mm(aorta[box], sampling)
     near_other = distance_mm((bodies > 0) & (near_aorta > BALL_MM), sampling)
-    thin, count = ndimage.label(bright & ~wide, structure=np.ones((3, 3, 3)))
+    taken = np.zeros(wide.shape, bool)
+    if len(arteries_mm):
+        at = np.rint(apply(np.asarray(np.linalg.inv(to_lps), float), arteries_mm)).astype(int)[:, ::-1] - [
+            b.start for b in box
+        ]
+        taken[tuple(at[np.all((at >= 0) & (at < taken.shape), axis=1)].T)] = True
+        taken = distance_mm(taken, sampling) <= ARTERY_MM
+    thin, _ = ndimage.label(bright & ~wide & ~taken, structure=np.ones((3, 3, 3)))
     found = 0
     for k, here in enumerate(ndimage.find_objects(thin), start=1):
         part = thin[here] == k
@@ -73,8 +83,6 @@ def possible_grafts(region: SearchRegion, root: AorticRoot, ostia_mm: NDArray[np
             continue
         points = apply(to_lps, (index + [b.start for b in box])[:, ::-1].astype(float))
         door = points[touching].mean(axis=0)
-        if len(ostia_mm) and np.linalg.norm(ostia_mm - door, axis=1).min() < OSTIUM_MM:
-            continue
         length = _length(points, door)
         area = len(points) * float(np.prod(sampling)) / max(length, 1.0)
         found += int(length >= MIN_LENGTH_MM and AREA_MM2[0] <= area <= AREA_MM2[1])

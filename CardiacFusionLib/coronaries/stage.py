@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from CardiacFusionLib.coronaries.detours import regrown, settled
 from CardiacFusionLib.coronaries.distance import distance_mm
+from CardiacFusionLib.coronaries.facing import rehung
 from CardiacFusionLib.coronaries.grafts import possible_grafts
 from CardiacFusionLib.coronaries.judging import MEASURE_SPACING_MM, judge, nothing
 from CardiacFusionLib.coronaries.lumen import SearchRegion, search_region
@@ -91,15 +92,14 @@ def tree_of(
         starts = doors_on(region.ct, root.surface, doors)
         ways = pruned(grow_tree(grid, starts), picture)
         ways, _ = regrown(ways, grid, picture, lambda g: pruned(grow_tree(g, starts), picture))
-    ways = settled(ways, picture)
+    ways = rehung(settled(ways, picture), picture)
     tell(0.75, "naming branches")
     named, dominance = name_branches(ways, pose, root.centre_mm)
     found = measure(ways, named, picture)
     if max(ct.spacing_mm) > MEASURE_SPACING_MM:
         found = _only_main(found)
     tell(0.95, "judging the tree")
-    ostia = np.array([b.points_mm[0] for b in found.branches if b.parent is None]).reshape(-1, 3)
-    grafts = possible_grafts(region, root, ostia)
+    grafts = possible_grafts(region, root, np.concatenate([np.zeros((0, 3)), *(b.points_mm for b in found.branches)]))
     quality = judge(ct, region, root, found, len(ways.points_mm) > 0, dominance, grafts)
     return CoronaryTree(found.branches, found.stenoses, dominance, "lps", quality)
 

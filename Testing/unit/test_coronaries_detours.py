@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from CardiacFusionLib.coronaries.aorta import ascending
 from CardiacFusionLib.coronaries.detours import closed, detours, settled
+from CardiacFusionLib.coronaries.facing import rehung
 from CardiacFusionLib.coronaries.lumen import Blood, blood_of_root
 from CardiacFusionLib.coronaries.ostia import walled
 from CardiacFusionLib.coronaries.paths import PathTree, SearchGrid, grow_tree
@@ -150,3 +151,31 @@ def test_an_artery_drawn_inside_a_chamber_or_through_another_is_a_conflict():
     others = tuple(b for b in patient.tree.branches if b.name != "RCA")
     wrong = dataclasses.replace(patient, tree=dataclasses.replace(patient.tree, branches=(*others, moved)))
     assert any("through" in said for said in conflicts(wrong))
+
+
+def nose_to_nose(widens: bool) -> tuple[Picture, PathTree]:
+    """Two ways whose ends face each other at z 60 mm in one vessel, which the lower one entered at z 48 mm."""
+    z, y, x = axes(140, 30, 30)
+    radius = np.where(z < 48, 1.0 if widens else 1.6, 1.6)
+    hu = np.where(np.hypot(y - 12, x - 12) < radius, BLOOD_HU, FAT_HU)
+    ct = volume(ndimage.gaussian_filter(hu, 0.5 / SPACING))
+    tubes = np.where(np.hypot(y - 12, x - 12) < 0.9, 0.25, 0.0).astype(np.float32)
+    low, high = np.arange(4.0, 58.0, SPACING), np.arange(108.0, 62.0, -SPACING)
+    points = np.concatenate([np.stack([np.full(len(a), 12.0), np.full(len(a), 12.0), a], axis=1) for a in (low, high)])
+    parent = np.concatenate([np.arange(-1, len(low) - 1), [-1], np.arange(len(low), len(points) - 1)]).astype(np.intp)
+    return Picture(ct, tubes, BLOOD, 0.5), PathTree(points, parent, np.zeros(len(points), bool))
+
+
+def test_a_vessel_entered_from_a_thinner_one_belongs_to_the_artery_whose_end_it_faces():
+    picture, tree = nose_to_nose(widens=True)
+    new = rehung(tree, picture)
+    ends = sorted(float(new.points_mm[leaf][2]) for leaf in new.leaves)
+    assert len(ends) == 2
+    assert all(abs(end - 48.0) < 4.0 for end in ends)
+    assert (new.parent < np.arange(len(new.parent))).all()  # parents before children
+    assert len(new.points_mm) == len(tree.points_mm)
+
+
+def test_ends_that_face_each_other_in_a_vessel_of_one_width_stay_as_they_are():
+    picture, tree = nose_to_nose(widens=False)
+    assert rehung(tree, picture) is tree

@@ -49,7 +49,7 @@ def test_what_is_no_artery_s_width_is_no_graft(radius: float) -> None:
 
 
 def test_an_artery_that_was_found_there_is_no_graft() -> None:
-    assert possible_grafts(region_with(curve(GRAFT)), ROOT, np.array([GRAFT[0]])) == 0
+    assert possible_grafts(region_with(curve(GRAFT)), ROOT, curve(GRAFT)) == 0
 
 
 def test_a_tube_beside_the_aorta_that_does_not_touch_it_is_no_graft() -> None:
