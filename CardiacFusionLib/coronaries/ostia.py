@@ -20,6 +20,7 @@ CONTACT_MM = 6.0  # aorta voxels this near the LV are its annulus
 # ostia lie 10-25 mm above the annulus (Cavalcanti 2003, sinus height 20 +- 4 mm); with slack for coarse labels
 ZONE_MM = 38.0
 WALL_MM = 3.0  # an outline of the root may be off by so much
+WALL_SEEN_MM = 0.85  # a wall of 1 mm is not seen in larger voxels
 WALL_LIGHT = 0.8  # of blood's contrast; blood itself varies by less, a wall of 1 mm under the scanner's blur is darker
 
 
@@ -81,7 +82,7 @@ def walled(grid: SearchGrid, surface: NDArray[np.bool_], blood: Blood) -> Search
     the artery's own course costs; at an ostium blood goes on into the artery without a dark place. No way begins in it.
     """
     begin = grid.of(surface)
-    if not begin.any():
+    if not begin.any() or max(grid.volume.spacing_mm) > WALL_SEEN_MM:
         return grid
     ring = distance_mm(begin, grid.sampling) <= WALL_MM
     flat = np.flatnonzero(ring.ravel())
