@@ -66,6 +66,12 @@ def judge(
             "they cannot be told from noise.",
         )
     blood = region.blood
+    if blood.is_faint and spacing <= MEASURE_SPACING_MM:
+        doubt(
+            NOT_MEASURED,
+            f"Blood ({blood.hu:.0f} HU) outshines muscle ({blood.muscle_hu:.0f} HU) by less than three times its noise: "
+            "side branches and narrowings are not shown; they cannot be told from noise.",
+        )
     if blood.sd_hu > NOISE_SHARE * blood.contrast_hu:
         doubt("noisy_blood", f"Blood in the aortic root varies by {blood.sd_hu:.0f} HU; small branches may be noise.")
     if blood.hu < WEAK_CONTRAST_HU:

@@ -40,6 +40,9 @@ SURROUNDINGS_HU = -60.0  # epicardial fat with the partial volume of the wall
 # and noise make of the two. SCCT 2022 wants 250 HU and more for a diagnostic CT; below WEAK_CONTRAST_HU a flag says so.
 MIN_OVER_MUSCLE_HU = 40.0
 WEAK_CONTRAST_HU = 200.0
+# in such a CT a lumen less than three noise levels brighter than its wall cannot be told from it cross-section by
+# cross-section (Rose 1948 asks for 5 of a single detail); only main branches, which are wide and long, are shown then
+MIN_CONTRAST_TO_NOISE = 3.0
 
 CAVITIES = (Label.LV_CAVITY, Label.RV_CAVITY, Label.LEFT_ATRIUM, Label.RIGHT_ATRIUM, Label.AORTA, Label.PULMONARY_TRUNK)
 
@@ -57,6 +60,11 @@ class Blood:
     def is_enhanced(self) -> bool:
         """Does blood outshine muscle enough for a lumen to stand out?"""
         return bool(np.isfinite(self.hu) and self.hu >= self.muscle_hu + MIN_OVER_MUSCLE_HU)
+
+    @property
+    def is_faint(self) -> bool:
+        """Is blood too pale for its noise, so that neither twigs nor narrowings can be told?"""
+        return bool(self.hu < WEAK_CONTRAST_HU and self.hu - self.muscle_hu < MIN_CONTRAST_TO_NOISE * self.sd_hu)
 
     @property
     def contrast_hu(self) -> float:

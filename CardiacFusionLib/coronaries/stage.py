@@ -96,7 +96,7 @@ def tree_of(
     tell(0.75, "naming branches")
     named, dominance = name_branches(ways, pose, root.centre_mm)
     found = measure(ways, named, picture)
-    if max(ct.spacing_mm) > MEASURE_SPACING_MM:
+    if max(ct.spacing_mm) > MEASURE_SPACING_MM or region.blood.is_faint:
         found = _only_main(found)
     tell(0.95, "judging the tree")
     grafts = possible_grafts(region, root, np.concatenate([np.zeros((0, 3)), *(b.points_mm for b in found.branches)]))
@@ -152,7 +152,7 @@ def _nothing(name: str, reason: str) -> CoronaryTree:
 
 
 def _only_main(found: Measured) -> Measured:
-    """What a coarse CT can show: the main branches, unmeasured. Anything finer would be a name on noise."""
+    """What a coarse or faint CT can show: the main branches, unmeasured. Anything finer would be a name on noise."""
     kept = tuple(b for b in found.branches if b.name in MAIN_BRANCHES)
     names = {b.name for b in kept}
     return Measured(kept, (), *(tuple(n for n in marked if n in names) for marked in (found.bridged, found.ringed)))

@@ -51,6 +51,11 @@ def test_contrast_is_what_blood_has_over_muscle(blood_hu: float, muscle_hu: floa
     assert Blood(blood_hu, 10.0, 99, muscle_hu).is_enhanced is seen
 
 
+@pytest.mark.parametrize(("hu", "sd_hu", "faint"), [(112, 30, True), (112, 12, False), (245, 72, False)])
+def test_pale_blood_is_faint_where_noise_hides_its_edge(hu: float, sd_hu: float, faint: bool):
+    assert Blood(hu, sd_hu, 99, 57.0).is_faint is faint
+
+
 def loop_past_the_aorta() -> tuple[Volume, np.ndarray, SearchGrid, list[float]]:
     """An artery that leaves a straight aorta at z 8 mm, bows out and passes by at z 40 mm, a wall of 1 mm between."""
     z, y, x = axes(90, 40, 60)

@@ -34,15 +34,21 @@ ALL = (LM, LAD, LCX, RCA)
 
 def flags_of(branches=ALL, *, ct=None, blood_sd=20.0, outside=0.0, dominance="right", **found) -> set[str]:
     ct = ct or ct_of()
-    region = SearchRegion(
-        ct, np.zeros((2, 2, 2), np.uint8), np.zeros((2, 2, 2), bool), Blood(400, blood_sd, 99), outside
-    )
+    blood = found.get("blood", Blood(400, blood_sd, 99))
+    region = SearchRegion(ct, np.zeros((2, 2, 2), np.uint8), np.zeros((2, 2, 2), bool), blood, outside)
     measured = Measured(tuple(branches), (), found.get("bridged", ()), found.get("ringed", ()))
-    return {f.name for f in judge(ct, region, ROOT, measured, found.get("any_tube", True), dominance).flags}
+    any_tube, grafts = found.get("any_tube", True), found.get("grafts", 0)
+    return {f.name for f in judge(ct, region, ROOT, measured, any_tube, dominance, grafts).flags}
 
 
 def test_a_clean_tree_in_a_fine_ct_has_no_flag():
     assert flags_of() == set()
+
+
+def test_pale_blood_and_a_possible_graft_are_named():
+    assert flags_of(blood=Blood(180, 12.0, 99, 80.0)) == {"weak_contrast"}
+    assert flags_of(blood=Blood(120, 30.0, 99, 60.0)) == {"weak_contrast", NOT_MEASURED}
+    assert flags_of(grafts=2) == {"possible_bypass_graft"}
 
 
 def test_a_missing_vessel_is_named():
