@@ -69,7 +69,7 @@ def judge(
     if blood.is_faint and spacing <= MEASURE_SPACING_MM:
         doubt(
             NOT_MEASURED,
-            f"Blood ({blood.hu:.0f} HU) outshines muscle ({blood.muscle_hu:.0f} HU) by less than three times its noise: "
+            f"Blood ({blood.hu:.0f} HU) outshines muscle ({blood.muscle_hu:.0f}) by less than three times its noise: "
             "side branches and narrowings are not shown; they cannot be told from noise.",
         )
     if blood.sd_hu > NOISE_SHARE * blood.contrast_hu:
