@@ -101,7 +101,9 @@ def _segment_cuts(surface: Surface) -> Array:
         met = _uneven(surface, off > 0)
         met = met[(own[surface.triangles[met]] == own[surface.triangles[met, :1]]).all(axis=1)]
         cut = _cut(surface, off, np.abs(off) < step / 2, met)
-        height = np.einsum("kew,kw->k", cut[:, :6].reshape(-1, 2, 3), level[surface.triangles[cut[:, 6].astype(int)]]) / 2
+        height = (
+            np.einsum("kew,kw->k", cut[:, :6].reshape(-1, 2, 3), level[surface.triangles[cut[:, 6].astype(int)]]) / 2
+        )
         found.append(cut[(height >= low) & (height <= high)])
     everywhere = np.ones(len(level), bool)
     return np.concatenate([*found, *(_cut(surface, level - border, everywhere) for border in _RINGS)])

@@ -210,8 +210,8 @@ class DragDrawing:
             if display is not None and display.GetVisibility():
                 display.SetVisibility(False)
                 self._shown.append(partial(display.SetVisibility, True))
-        # the centres of the CMR slices are other points than the one in hand, and every label is laid out anew for every
-        # picture: together a sixth of the time
+        # the centres of the CMR slices are other points than the one in hand, and every label is laid out anew for
+        # every picture: together a fifth of the time
         for node in case.nodes.slice_centres.values():
             display = node.GetDisplayNode()
             if display is not None and display.GetVisibility2D():

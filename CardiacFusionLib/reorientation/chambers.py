@@ -15,6 +15,7 @@ from CardiacFusionLib.models.cubes import AIR_HU, coarse_image, normalised_hu, p
 from CardiacFusionLib.models.loading import entry_of, load
 from CardiacFusionLib.reorientation.refine import CoarseHeart
 from CardiacFusionLib.spatial.errors import StageError
+from CardiacFusionLib.spatial.finer import finer_labels
 from CardiacFusionLib.spatial.label_pose import geometric_pose
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.resample import resample_to
@@ -30,16 +31,23 @@ LV_FOUND_ML = 25.0  # cavity and wall together; the smallest adult left ventricl
 HEART_REACH_MM = 110.0
 # looks at the heart, each turned (degrees) and shifted (voxels) a little: their mean is steadier than any, and how far
 # they are apart tells how sure the labels are
-LOOKS: tuple[tuple[tuple[float, float, float], tuple[float, float, float]], ...] = (
+Look = tuple[tuple[float, float, float], tuple[float, float, float]]
+LOOKS: tuple[Look, ...] = (
     ((0, 0, 0), (0, 0, 0)),
     ((9, -6, 5), (2, -2, 2)),
     ((-7, 8, 6), (-2, 2, 2)),
     ((5, 7, -9), (2, 2, -2)),
 )
+FIRST_LOOKS = LOOKS[:1]  # enough to place the grid
 MAX_OWN_DEG = 35.0  # the chamber network learnt patients turned by 16 degrees SD about each axis
 SURE = 0.8  # probability
 STRIDE = 60  # percent of a cube between neighbouring cubes of the first look
-FINE_MM = 2.0  # grid on which the smooth probabilities are turned into labels
+FINE_MM = 4 / 3  # grid on which the smooth probabilities are turned into labels
+COARSE_MM = 2.0  # the same, only to place the grid
+# what a look sees is read this many times finer, smoothed and averaged: the network answers steadily only where the
+# picture does not depend on where its coarse voxels fall
+FINER = 2
+SMOOTH_MM = 1.6
 AZIMUTH_DEG, ELEVATION_DEG = 45.0, 34.0  # how the long axis of a usual heart lies: to the left, and down
 
 
@@ -117,13 +125,25 @@ def label_heart(ct: Volume, progress: Callable[[float, str], None] | None = None
         for image in images
     ]
     found, image = max(seen, key=lambda one: sure_ml(one[0], one[1].voxel_volume_ml))
-    centre = _heart_centre(found, image)
+    centre, axes = _heart_centre(found, image), _turned_home(found, image)
     if progress:
-        progress(0.6, "labelling the chambers")
-    grid = cube_about(centre, _turned_home(found, image), cube, spacing)
-    looks = _looks(network, image, grid)
+        progress(0.5, "labelling the chambers")
+    # twice: the first time the coarse look decides where the voxels fall on the heart, the second time the heart itself
+    grid = cube_about(centre, axes, cube, spacing)
+    grid = _grid_on_heart(np.mean(_looks(network, ct, grid, FIRST_LOOKS), axis=0), grid)
+    looks = _looks(network, ct, grid, LOOKS)
     mean = np.mean(looks, axis=0)
     return CoarseHeart(mean, grid, fine_labels(mean, grid), looks)
+
+
+def _grid_on_heart(found: Grid, grid: Volume) -> Volume:
+    """A grid like ``grid``, placed by what was found on it: its middle in the heart's, its axes by the heart's pose."""
+    try:
+        pose = geometric_pose(fine_labels(found, grid, COARSE_MM))
+    except StageError:
+        return grid
+    axes = np.asarray(pose.lps_to_heart[:3, :3].T @ usual_orientation())
+    return cube_about(_heart_centre(found, grid), axes, grid.size[0], grid.spacing_mm[0])
 
 
 def _heart_centre(found: Grid, image: Volume) -> NDArray[np.float64]:
@@ -163,19 +183,28 @@ def cube_about(centre_mm: NDArray[np.float64], axes: NDArray[np.float64], cube: 
     return Volume(np.zeros((cube,) * 3, np.uint8), (spacing_mm,) * 3, tuple(origin), axes)
 
 
-def _looks(network: nn.Module, image: Volume, grid: Volume) -> Grid:
-    """Probabilities (look, label, z, y, x) of each of ``LOOKS``, all read on ``grid``."""
+def _looks(network: nn.Module, ct: Volume, grid: Volume, looks: tuple[Look, ...]) -> Grid:
+    """Probabilities (look, label, z, y, x) of each of ``looks``, all read on ``grid``."""
     spacing = grid.spacing_mm[0]
     grids = []
-    for turn, shift in LOOKS:
+    for turn, shift in looks:
         axes = grid.direction @ Rotation.from_rotvec(np.deg2rad(turn)).as_matrix()
         grids.append(cube_about(grid.centre_mm + axes @ np.asarray(shift) * spacing, axes, grid.size[0], spacing))
-    images = np.stack([normalised_hu(resample_to(image, g, outside=AIR_HU).array) for g in grids])
+    images = np.stack([normalised_hu(_seen(ct, g)) for g in grids])
     found = probabilities(network, images[:, None])
-    looks = np.stack([found[0], *(_read_on(one, g, grid) for one, g in zip(found[1:], grids[1:]))])
+    read = np.stack([found[0], *(_read_on(one, g, grid) for one, g in zip(found[1:], grids[1:]))])
     # where a look does not reach, the first one's word stands
-    seen = looks.sum(axis=1, keepdims=True)
-    return np.asarray(looks + np.maximum(1 - seen, 0) * looks[:1], dtype=np.float32)
+    seen = read.sum(axis=1, keepdims=True)
+    return np.asarray(read + np.maximum(1 - seen, 0) * read[:1], dtype=np.float32)
+
+
+def _seen(ct: Volume, grid: Volume) -> NDArray[np.float32]:
+    """The CT (HU) on a coarse ``grid`` without the noise of where its voxels fall (z, y, x)."""
+    n, fine = grid.size[0], grid.spacing_mm[0] / FINER
+    finer = cube_about(grid.centre_mm, grid.direction, n * FINER, fine)
+    image = np.asarray(resample_to(ct, finer, outside=AIR_HU).array, dtype=np.float32)
+    image = ndimage.gaussian_filter(image, SMOOTH_MM / fine, mode="nearest")
+    return np.asarray(image.reshape(n, FINER, n, FINER, n, FINER).mean(axis=(1, 3, 5)))
 
 
 def _read_on(found: Grid, there: Volume, here: Volume) -> Grid:
@@ -192,27 +221,20 @@ def _read_on(found: Grid, there: Volume, here: Volume) -> Grid:
 def fine_labels(probabilities: NDArray[np.float32], grid: Volume, spacing_mm: float = FINE_MM) -> Volume:
     """Probabilities (label, z, y, x) interpolated to a finer grid of the same axes, the likeliest label taken, small
     islands of each label dropped."""
-    factor = round(grid.spacing_mm[0] / spacing_mm)
-    fine = np.stack([ndimage.zoom(p, factor, order=1, mode="nearest", grid_mode=True) for p in probabilities])
-    labels = keep_largest(fine.argmax(axis=0).astype(np.uint8))
-    spacing = np.asarray(grid.spacing_mm) / factor
-    # the first fine voxel's centre lies inside the first coarse voxel
-    origin = np.asarray(grid.origin_mm) + grid.direction @ ((spacing - np.asarray(grid.spacing_mm)) / 2)
-    return Volume(labels, tuple(spacing), tuple(origin), grid.direction)
+    labels = finer_labels(probabilities, grid, round(grid.spacing_mm[0] / spacing_mm))
+    return labels.with_array(keep_largest(np.asarray(labels.array, np.uint8)))
 
 
 def keep_largest(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Each label's largest connected part; for the aorta (root and descending) and the wall with its cavity the parts
     above a tenth of the largest."""
     result = np.zeros_like(labels)
-    for label in Label:
-        if label is Label.BACKGROUND:
+    for value, here in enumerate(ndimage.find_objects(labels), start=1):
+        if here is None:
             continue
-        parts, count = ndimage.label(labels == label)
-        if not count:
-            continue
-        sizes = np.asarray(ndimage.sum_labels(np.ones_like(parts), parts, np.arange(1, count + 1)))
-        share = 0.1 if label in (Label.AORTA, Label.MYOCARDIUM) else 1.0
-        kept = np.flatnonzero(sizes >= share * sizes.max()) + 1
-        result[np.isin(parts, kept)] = label
+        parts, count = ndimage.label(labels[here] == value)
+        sizes = np.bincount(parts.ravel())[1:]
+        share = 0.1 if value in (Label.AORTA, Label.MYOCARDIUM) else 1.0
+        kept = np.concatenate([[False], sizes >= share * sizes.max()])
+        result[here][kept[parts]] = value
     return result

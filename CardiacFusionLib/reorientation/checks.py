@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from CardiacFusionLib.models.cubes import coarse_image
 from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import HeartPose, axis_angle_deg, roll_angle_deg
@@ -18,15 +19,16 @@ CAVITY_ML = (40.0, 350.0)
 WALL_ML = (50.0, 320.0)
 MIN_CONTRAST_HU = 60.0  # blood above muscle; without contrast agent blood is some 10 HU *below* muscle
 GOOD_CONTRAST_HU = 120.0
+INSIDE_MM = (4.0, 2.0)  # blood and muscle are read so far from the border of cavity and wall
 MIN_RING = 0.85  # share of the cavity's surface in mid heart that is covered by wall
 AXIS_LIMIT_DEG, ROLL_LIMIT_DEG, SHIFT_LIMIT_MM = 12.0, 20.0, 12.0
 
 
-def check_heart(image: Volume, labels: Volume) -> Quality:
-    """Flags of the chamber labels against the CT read on their grid (HU). Raises StageError where it is no heart with
-    contrast agent: nothing after this could be right."""
-    array = labels.array
-    millilitres = {label: float((array == label).sum()) * labels.voxel_volume_ml for label in Label}
+def check_heart(ct: Volume, labels: Volume) -> Quality:
+    """Flags of the chamber labels against the CT (HU). Raises StageError where it is no heart with contrast agent:
+    nothing after this could be right."""
+    voxels = np.bincount(labels.array.ravel(), minlength=len(Label))
+    millilitres = {label: float(voxels[label]) * labels.voxel_volume_ml for label in Label}
     cavity, wall = millilitres[Label.LV_CAVITY], millilitres[Label.MYOCARDIUM]
     if cavity < CAVITY_ML[0] / 2 or wall < WALL_ML[0] / 2:
         raise StageError(
@@ -34,7 +36,8 @@ def check_heart(image: Volume, labels: Volume) -> Quality:
             f"no whole left ventricle was found (cavity {cavity:.0f} ml, wall {wall:.0f} ml); give a contrast-enhanced "
             "cardiac CT that holds the whole heart.",
         )
-    contrast = contrast_hu(image.array, array)
+    left = around_ventricle(labels)
+    contrast = contrast_hu(coarse_image(ct, left).array, left)
     if contrast < MIN_CONTRAST_HU:
         raise StageError(
             STAGE,
@@ -51,7 +54,7 @@ def check_heart(image: Volume, labels: Volume) -> Quality:
             )
     if contrast < GOOD_CONTRAST_HU:
         flags.append(_doubt("weak_contrast", f"Blood is only {contrast:.0f} HU brighter than muscle."))
-    ring = covered_share(array)
+    ring = covered_share(left.array)
     if ring < MIN_RING:
         flags.append(_doubt("open_wall", f"Only {100 * ring:.0f} % of the ventricle's cavity is enclosed by wall."))
     if millilitres[Label.LEFT_ATRIUM] < 10:
@@ -59,12 +62,22 @@ def check_heart(image: Volume, labels: Volume) -> Quality:
     return Quality.of(flags)
 
 
-def contrast_hu(image: NDArray[np.generic], labels: NDArray[np.generic]) -> float:
+def around_ventricle(labels: Volume) -> Volume:
+    """The part of the grid that holds the left ventricle and its surroundings."""
+    found = ndimage.find_objects(np.isin(labels.array, (Label.LV_CAVITY, Label.MYOCARDIUM)).astype(np.uint8))
+    if not found:
+        return labels
+    box = tuple(slice(max(part.start - 2, 0), part.stop + 2) for part in found[0])
+    origin = labels.index_to_lps[:3] @ [*(float(part.start) for part in box[::-1]), 1.0]
+    return Volume(labels.array[box], labels.spacing_mm, tuple(origin), labels.direction)
+
+
+def contrast_hu(image: NDArray[np.generic], labels: Volume) -> float:
     """Median HU inside the cavity less that inside the wall, read away from their border."""
-    cavity = ndimage.binary_erosion(labels == Label.LV_CAVITY, iterations=2)
-    wall = labels == Label.MYOCARDIUM
-    core = ndimage.binary_erosion(wall)
-    blood = image[cavity if cavity.any() else labels == Label.LV_CAVITY]
+    steps = [max(round(mm / labels.spacing_mm[0]), 1) for mm in INSIDE_MM]
+    cavity, wall = (labels.array == label for label in (Label.LV_CAVITY, Label.MYOCARDIUM))
+    inside, core = (ndimage.binary_erosion(mask, iterations=n) for mask, n in zip((cavity, wall), steps))
+    blood = image[inside if inside.any() else cavity]
     return float(np.median(blood) - np.median(image[core if core.any() else wall]))
 
 

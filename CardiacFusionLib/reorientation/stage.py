@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from CardiacFusionLib.models.cubes import averaged, coarse_image
+from CardiacFusionLib.models.cubes import averaged
 from CardiacFusionLib.reorientation.certainty import DOUBTFUL_BELOW, confidence, disagreement
-from CardiacFusionLib.reorientation.chambers import FINE_MM, label_heart
+from CardiacFusionLib.reorientation.chambers import label_heart
 from CardiacFusionLib.reorientation.checks import STAGE, agree, check_cut, check_heart
 from CardiacFusionLib.reorientation.refine import refined_pose
 from CardiacFusionLib.reorientation.result import Reorientation
@@ -19,6 +19,7 @@ from CardiacFusionLib.spatial.volume import Volume
 # How far the pose handed on lies from the network's towards the anchor's. On twins the network is the better by a third
 # of the angle; on the real CT network and anchor err to opposite sides of the frame marked by eye
 ANCHOR_SHARE = 0.35
+FINEST_MM = 2.0
 
 
 def reorient(ct: Volume, progress: Callable[[float, str], None] | None = None) -> Reorientation:
@@ -28,9 +29,9 @@ def reorient(ct: Volume, progress: Callable[[float, str], None] | None = None) -
     between both, nearer to the network's, is handed on. Where the two disagree beyond the limits in ``checks`` the
     geometric pose is kept and a flag says so. Raises StageError where no heart is found or no contrast agent is seen.
     """
-    small = averaged(ct, FINE_MM)  # once: all that follows reads 2 mm or coarser
+    small = averaged(ct, FINEST_MM)  # once: all that follows reads 2 mm or coarser
     heart = label_heart(small, progress)
-    quality = check_heart(coarse_image(small, heart.labels), heart.labels) + check_cut(heart.labels, ct)
+    quality = check_heart(small, heart.labels) + check_cut(heart.labels, ct)
     anchor = geometric_pose(heart.labels)
     if progress:
         progress(0.8, "turning the heart upright")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.labels import Label
@@ -17,9 +17,10 @@ MIN_VENTRICLE_ML = 40.0  # cavity and wall; below this the labels hold no adult 
 CONTACT_MM = 5.0  # mitral annulus: cavity within this of the left atrium
 TIP_SHARE = 0.004  # share of the ventricle's volume that is called its tip
 LEVELS = (0.4, 0.6)  # heights (0 apex, 1 base) of mid heart: higher up the outflow tract widens the RV's arc
-LEVEL_COUNT = 10
-ANGLES = 180
-RAY_STEP_MM = 1.0
+LEVEL_COUNT = 30
+ANGLES = 360
+RAY_STEP_MM = 0.5
+TRIMMED = 0.2  # share of the levels left out at either end of the order: a median jumps from voxel to voxel
 RAY_MM = 75.0
 RV_REACH_MM = 5.0  # an angle belongs to the septum where the RV begins within this of the epicardium
 
@@ -39,16 +40,27 @@ def geometric_pose(labels: Volume) -> HeartPose:
     """The heart frame of a label volume (uint8 ``Label``; any grid of about 1 to 4 mm).
 
     Apex: the epicardial tip, farthest from the annulus. Base: the middle of the cavity's contact with the left atrium
-    (without an atrium, of the cavity's far end). RV insertions: ends of the arc over which the RV lies on the wall, as
-    the median over the levels ``LEVELS``. Confidence falls where parts were missing. Raises StageError where there is
-    no ventricle, or no RV to tell the roll from.
+    (without an atrium, of the cavity's far end). RV insertions: ends of the arc over which the RV lies on the wall, the
+    trimmed mean over the levels ``LEVELS``. Confidence falls where parts were missing. Raises StageError where there
+    is no ventricle, or no RV to tell the roll from.
     """
+    labels = _cropped(labels)
     parts = _parts(labels)
     apex, base = _axis(parts)
     landmarks, roll_trust = _insertions(labels, apex, base, parts)
     confidence = roll_trust * (1.0 if len(parts.annulus) else 0.6)
     pose = HeartPose.from_landmarks({"apex": apex, "base": base, **landmarks}, confidence)
     return pose
+
+
+def _cropped(labels: Volume) -> Volume:
+    """The part of the grid that holds both ventricles and the left atrium."""
+    seen = np.isin(labels.array, (Label.LV_CAVITY, Label.MYOCARDIUM, Label.RV_CAVITY, Label.LEFT_ATRIUM))
+    if not seen.any():
+        return labels
+    box = _near(seen, [1, 1, 1])
+    origin = labels.index_to_lps[:3] @ [*(float(part.start) for part in box[::-1]), 1.0]
+    return Volume(labels.array[box], labels.spacing_mm, tuple(origin), labels.direction)
 
 
 def _points(labels: Volume, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -69,20 +81,35 @@ def _parts(labels: Volume) -> _Parts:
     if right.sum() * labels.voxel_volume_ml < 10:
         raise StageError("reorient", "the right ventricle was not found, so the roll of the heart cannot be told.")
     cavity = (array == Label.LV_CAVITY) & ventricle
-    if atrium.any():
-        spacing = labels.spacing_mm[::-1]
-        near_atrium = cavity & (ndimage.distance_transform_edt(~atrium, sampling=spacing) <= CONTACT_MM)
-        near_cavity = atrium & (ndimage.distance_transform_edt(~cavity, sampling=spacing) <= CONTACT_MM)
-        annulus = np.concatenate([_points(labels, near_atrium), _points(labels, near_cavity)])
-        # the mean of both sides lies on the valve's plane only if both weigh the same
-        if near_atrium.any() and near_cavity.any():
-            sides = (_points(labels, near_atrium).mean(0), _points(labels, near_cavity).mean(0))
-            annulus = annulus + ((sides[0] + sides[1]) / 2 - annulus.mean(0))
-    else:
-        annulus = np.zeros((0, 3))
+    annulus = _annulus(labels, cavity, atrium) if atrium.any() and cavity.any() else np.zeros((0, 3))
     points = _points(labels, ventricle)
     up = _points(labels, cavity).mean(axis=0) - points.mean(axis=0) if cavity.any() else np.zeros(3)
     return _Parts(points, annulus, _points(labels, atrium), _points(labels, right), up)
+
+
+def _annulus(labels: Volume, cavity: NDArray[np.bool_], atrium: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """LPS points (n, 3) of cavity and left atrium near each other, moved so that both sides weigh the same."""
+    spacing = labels.spacing_mm[::-1]
+    box = _near(cavity, [int(np.ceil(CONTACT_MM / s)) + 1 for s in spacing])
+    inside, above = cavity[box], atrium[box]
+    if not above.any():
+        return np.zeros((0, 3))
+    corner = [start.start for start in box][::-1]
+    sides = []
+    for mine, other in ((inside, above), (above, inside)):
+        near = mine & (ndimage.distance_transform_edt(~other, sampling=spacing) <= CONTACT_MM)
+        sides.append(apply(labels.index_to_lps, np.argwhere(near)[:, ::-1].astype(float) + corner))
+    found = np.concatenate(sides)
+    # the mean of both sides lies on the valve's plane only if both weigh the same
+    if len(sides[0]) and len(sides[1]):
+        found = found + ((sides[0].mean(0) + sides[1].mean(0)) / 2 - found.mean(0))
+    return found
+
+
+def _near(mask: NDArray[np.bool_], margin: list[int]) -> tuple[slice, ...]:
+    """The box about what is in ``mask``, so many voxels (z, y, x) wider."""
+    (box,) = ndimage.find_objects(mask.astype(np.uint8))
+    return tuple(slice(max(b.start - m, 0), b.stop + m) for b, m in zip(box, margin))
 
 
 def _axis(parts: _Parts) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -124,15 +151,14 @@ def _insertions(
     angles = np.linspace(-np.pi, np.pi, ANGLES, endpoint=False)  # 0 towards the RV, growing towards inferior
     rays = np.cos(angles)[:, None] * septal + np.sin(angles)[:, None] * inferior
     radii = np.arange(0.0, RAY_MM, RAY_STEP_MM)
-    offsets = rays[:, None, :] * radii[None, :, None]
+    offsets = ((rays[:, None, :] * radii[None, :, None]) @ labels.lps_to_index[:3, :3].T)[..., ::-1]
+    framed = np.pad(labels.array, 1)  # what lies beyond the grid is background
+    centres = _Centres(parts.ventricle, apex, z)
     ends: list[tuple[float, float, float, float, float]] = []
     for level in np.linspace(*LEVELS, LEVEL_COUNT):
-        middle = _slice_centre(parts.ventricle, apex, z, level * length)
-        index = apply(labels.lps_to_index, middle + offsets)
-        rounded = np.rint(index[..., ::-1]).astype(int)
-        inside = np.all((rounded >= 0) & (rounded < labels.array.shape), axis=-1)
-        rounded = np.clip(rounded, 0, np.array(labels.array.shape) - 1)
-        found = np.where(inside, labels.array[tuple(np.moveaxis(rounded, -1, 0))], 0)
+        index = apply(labels.lps_to_index, centres.at(level * length))[::-1] + 1.0
+        place = [np.rint(offsets[..., k] + index[k]).astype(np.intp) for k in range(3)]
+        found = framed[tuple(np.clip(one, 0, n - 1) for one, n in zip(place, framed.shape))]
         arc = _septal_arc(found)
         if arc is not None:
             ends.append((level, *arc))
@@ -140,23 +166,30 @@ def _insertions(
         raise StageError("reorient", "the right ventricle does not touch the left, so the roll cannot be told.")
     table = np.array(ends)
     height = float(np.median(table[:, 0])) * length
-    middle = _slice_centre(parts.ventricle, apex, z, height)
+    middle = centres.at(height)
     landmarks = {}
     for name, angle, radius in (("rv_insertion_anterior", 1, 2), ("rv_insertion_inferior", 3, 4)):
-        a, r = float(np.median(table[:, angle])), float(np.median(table[:, radius]))
+        a, r = (float(stats.trim_mean(table[:, k], TRIMMED)) for k in (angle, radius))
         landmarks[name] = middle + r * (np.cos(a) * septal + np.sin(a) * inferior)
     return landmarks, len(ends) / LEVEL_COUNT
 
 
-def _slice_centre(
-    ventricle: NDArray[np.float64], apex: NDArray[np.float64], z: NDArray[np.float64], height: float
-) -> NDArray[np.float64]:
-    """Middle of the ventricle (cavity and wall) at a height above the apex, LPS mm."""
-    heights = (ventricle - apex) @ z
-    slab = ventricle[np.abs(heights - height) < 4.0]
-    middle = slab.mean(axis=0) if len(slab) else apex + height * z
-    middle = middle + (height - (middle - apex) @ z) * z
-    return np.asarray(middle)
+class _Centres:
+    """Middles of the ventricle (cavity and wall) at heights above the apex."""
+
+    SLAB_MM = 4.0  # to either side
+
+    def __init__(self, ventricle: NDArray[np.float64], apex: NDArray[np.float64], z: NDArray[np.float64]) -> None:
+        heights = (ventricle - apex) @ z
+        order = np.argsort(heights)
+        self._heights, self._apex, self._z = heights[order], apex, z
+        self._sums = np.concatenate([np.zeros((1, 3)), np.cumsum(ventricle[order] - apex, axis=0)])
+
+    def at(self, height: float) -> NDArray[np.float64]:
+        """The middle of the slab about ``height``, at that height; LPS mm. On the axis where the slab is empty."""
+        low, high = np.searchsorted(self._heights, [height - self.SLAB_MM, height + self.SLAB_MM])
+        away = (self._sums[high] - self._sums[low]) / max(high - low, 1)
+        return np.asarray(self._apex + away + (height - away @ self._z) * self._z)
 
 
 def _septal_arc(found: NDArray[np.generic]) -> tuple[float, float, float, float] | None:

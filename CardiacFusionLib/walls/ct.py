@@ -13,6 +13,7 @@ from CardiacFusionLib.models.cubes import coarse_image, normalised_hu, probabili
 from CardiacFusionLib.models.loading import entry_of, load
 from CardiacFusionLib.reorientation.result import Reorientation
 from CardiacFusionLib.spatial.errors import StageError
+from CardiacFusionLib.spatial.finer import finer_labels
 from CardiacFusionLib.spatial.label_pose import geometric_pose
 from CardiacFusionLib.spatial.labels import CT_LABEL_COUNT, Label
 from CardiacFusionLib.spatial.pose import HeartPose, axis_angle_deg, roll_angle_deg
@@ -53,7 +54,7 @@ def segment_ct(
     found = _upright_labels(network, ct, reorientation.labels, pose, spacing)
     if progress:
         progress(0.6, "drawing the wall at 1 mm")
-    labels = _cleaned(_fine_labels(*found))
+    labels = _cleaned(finer_labels(*found, round(spacing / FINE_MM)))
     judged = judge(ct, labels, pose, reorientation)
     quality = Quality.of(_strayed(found, pose)) + _plausible(labels) + judged.quality
     if progress:
@@ -96,25 +97,6 @@ def _blend(shape: tuple[int, ...], spacing_mm: float) -> NDArray[np.float32]:
         distances.append(np.minimum(steps + 0.5, n - 0.5 - steps) * spacing_mm / BLEND_MM)
     z, y, x = np.ix_(*distances)
     return np.clip(np.minimum(np.minimum(z, y), x), 0.0, 1.0).astype(np.float32)
-
-
-def _fine_labels(found: NDArray[np.float32], grid: Volume) -> Volume:
-    """The likeliest label after interpolation to ``FINE_MM``; one label at a time, to spare memory."""
-    factor = round(grid.spacing_mm[0] / FINE_MM)
-    labels: NDArray[np.uint8] | None = None
-    best: NDArray[np.float32] | None = None
-    for label, one in enumerate(found):
-        fine = ndimage.zoom(one, factor, order=1, mode="nearest", grid_mode=True)
-        if labels is None or best is None:
-            labels, best = np.full(fine.shape, label, np.uint8), fine
-            continue
-        better = fine > best
-        labels[better] = label
-        np.maximum(best, fine, out=best)
-    assert labels is not None  # there are always labels
-    spacing = grid.spacing_mm[0] / factor
-    origin = np.asarray(grid.origin_mm) + grid.direction @ np.full(3, (spacing - grid.spacing_mm[0]) / 2)
-    return Volume(labels, (spacing,) * 3, tuple(origin), grid.direction)
 
 
 def _strayed(labelled: tuple[NDArray[np.float32], Volume], pose: HeartPose) -> list[Flag]:

@@ -81,7 +81,9 @@ def test_a_dragged_apex_moves_the_other_views_and_its_release_the_whole_case(tmp
             assert len(drawn) == 4 and not any(n.GetSaveWithScene() for n in drawn)
             assert all(n.GetPolyData().GetNumberOfPoints() for n in drawn)
             assert not any(composite(app.scene, p.layout).GetForegroundVolumeID() for p in PLANES)  # the CT is free
-            assert not any(d.GetVisibility2D() for d in centres) and not any(d.GetPointLabelsVisibility() for d in named)
+            assert not any(d.GetVisibility2D() for d in centres) and not any(
+                d.GetPointLabelsVisibility() for d in named
+            )
             turned = array_of(views["Yellow"].node.GetSliceToRAS())
             assert np.abs(turned - before["Yellow"])[:3, :3].max() > 0.02  # another view followed
             assert np.abs(array_of(green.node.GetSliceToRAS()) - before["Green"]).max() < 1e-9  # this one stood still

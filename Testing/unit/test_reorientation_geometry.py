@@ -7,6 +7,7 @@ import pytest
 from chamber_phantom import ct_of, pose, volume
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from CardiacFusionLib.reorientation.chambers import (
@@ -20,6 +21,7 @@ from CardiacFusionLib.reorientation.chambers import (
 from CardiacFusionLib.reorientation.checks import agree, check_cut, check_heart, contrast_hu, covered_share
 from CardiacFusionLib.reorientation.refine import SEEN_LABELS, corrected, pose_cube, with_fitted_landmarks
 from CardiacFusionLib.spatial.errors import StageError
+from CardiacFusionLib.spatial.finer import finer_labels
 from CardiacFusionLib.spatial.label_pose import geometric_pose
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import HeartPose, axis_angle_deg, roll_angle_deg
@@ -111,7 +113,7 @@ def test_a_good_heart_raises_no_flag() -> None:
     ct = ct_of(labels)
     assert check_heart(ct, labels).level is Level.GOOD
     assert check_cut(labels, ct).level is Level.GOOD
-    assert contrast_hu(ct.array, labels.array) == pytest.approx(310, abs=15)
+    assert contrast_hu(ct.array, labels) == pytest.approx(310, abs=15)
     assert covered_share(labels.array) > 0.94
 
 
@@ -208,13 +210,24 @@ def test_finer_labels_lie_where_the_coarse_ones_lay() -> None:
     labels = volume(pose((40, -30, 20)), 4.0)
     sharp = np.stack([(labels.array == label).astype(np.float32) for label in Label])
     fine = fine_labels(sharp, labels)
-    assert fine.spacing_mm == (2.0,) * 3
+    assert fine.spacing_mm == pytest.approx((4 / 3,) * 3)
     for label in (Label.LV_CAVITY, Label.RV_CAVITY):
         middles = []
         for v in (labels, fine):
             index = np.argwhere(v.array == label)[:, ::-1].mean(axis=0)
             middles.append(v.index_to_lps[:3, :3] @ index + v.index_to_lps[:3, 3])
         np.testing.assert_allclose(*middles, atol=0.5)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 4])
+def test_finer_labels_are_those_of_linear_interpolation(factor: int) -> None:
+    odds = np.random.default_rng(factor).random((4, 7, 5, 6)).astype(np.float32)
+    grid = Volume(np.zeros((7, 5, 6), np.uint8), (2.0, 2.0, 2.0), (1.0, 2.0, 3.0), np.eye(3))
+    fine = finer_labels(odds, grid, factor)
+    expected = np.stack([ndimage.zoom(one, factor, order=1, mode="nearest", grid_mode=True) for one in odds])
+    assert (fine.array == expected.argmax(axis=0)).mean() > 0.999  # but for ties
+    corner = np.asarray(fine.origin_mm) - np.asarray(fine.spacing_mm) / 2
+    np.testing.assert_allclose(corner, np.asarray(grid.origin_mm) - 1.0, atol=1e-12)
 
 
 def test_islands_of_a_label_are_dropped() -> None:

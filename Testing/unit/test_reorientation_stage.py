@@ -9,12 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
+from CardiacFusionLib.io.read import read_ct
 from CardiacFusionLib.reorientation.result import Reorientation
 from CardiacFusionLib.reorientation.stage import reorient
 from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import HeartPose, axis_angle_deg, roll_angle_deg
+from CardiacFusionLib.spatial.resample import resample_to
 from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.twin.ct.sampling import CtSample, ct_training_sample
 
@@ -85,15 +88,38 @@ def test_a_head_is_no_heart() -> None:
         reorient(Volume(hu, (4.0,) * 3, (0, 0, 0), np.eye(3)))
 
 
-def test_the_real_ct_agrees_with_the_frame_marked_by_eye() -> None:
+@lru_cache(maxsize=1)
+def real_ct() -> tuple[Volume, Reorientation]:
     path = DATA / "cta" / "cta.nii.gz"
     if not path.exists():
         pytest.skip("the real CT is absent; set CARDIACFUSION_DATA to the folder that holds cta/cta.nii.gz")
-    import SimpleITK as sitk
+    ct = read_ct(path)
+    return ct, reorient(ct)
 
+
+@pytest.mark.parametrize("way", ["cut one voxel on", "resampled onto a turned grid"])
+def test_where_the_voxels_fall_on_the_real_heart_does_not_matter(way: str) -> None:
+    ct, plain = real_ct()
+    if way == "cut one voxel on":
+        origin = ct.index_to_lps[:3] @ np.ones(4)
+        other = Volume(ct.array[1:, 1:, 1:], ct.spacing_mm, tuple(origin), ct.direction)
+    else:
+        turn = Rotation.from_euler("zyx", [25, -20, 10], degrees=True).as_matrix()
+        size = tuple(int(1.2 * n) for n in ct.array.shape)
+        half = (np.array(size[::-1]) - 1) / 2 * np.asarray(ct.spacing_mm)
+        grid = Volume(np.zeros(size, np.uint8), ct.spacing_mm, tuple(ct.centre_mm - turn @ half), turn)
+        other = resample_to(ct, grid, outside=-1024.0)
+    found = reorient(other).pose
+    for name, place in plain.pose.landmarks.items():
+        assert np.linalg.norm(found.landmarks[name] - place) < 0.7
+    assert axis_angle_deg(found, plain.pose) < 0.5
+    assert abs(roll_angle_deg(found, plain.pose)) < 0.5
+
+
+def test_the_real_ct_agrees_with_the_frame_marked_by_eye() -> None:
     marked = json.loads((ROOT / "Testing" / "reference" / "cta_frame_by_eye.json").read_text())["landmarks"]
     truth = HeartPose.from_landmarks({name: np.array(point) for name, point in marked.items()})
-    result = reorient(Volume.from_sitk(sitk.ReadImage(str(path))))
+    result = real_ct()[1]
     assert axis_angle_deg(truth, result.pose) < 5.0
     assert abs(roll_angle_deg(truth, result.pose)) < 6.0
     assert centre_gap_mm(truth, result.pose) < 8.0
