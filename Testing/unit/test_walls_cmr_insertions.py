@@ -18,9 +18,9 @@ from CardiacFusionLib.walls.cmr_insertions import (
     LV_PIXELS,
     NAMES,
     SIZE,
-    locate_insertions,
     lv_window,
     read_maps,
+    see_insertions,
     with_insertions,
 )
 
@@ -61,7 +61,7 @@ def test_a_heatmap_is_read_between_its_pixels() -> None:
     row, column = np.mgrid[:SIZE, :SIZE]
     spot = -0.5 * ((row - 40.3) ** 2 + (column - 61.7) ** 2) / 1.5**2 + 20.0
     seen = read_maps(np.stack([spot, spot, np.zeros_like(spot), np.full_like(spot, 40.0)]))
-    assert seen[0].row_column == pytest.approx([40.3, 61.7], abs=0.05)
+    assert seen[0].place == pytest.approx([40.3, 61.7], abs=0.05)
     assert seen[0].belief > 0.95
     assert seen[1].belief < 1e-3  # 'absent' outweighs the same spot
 
@@ -83,9 +83,9 @@ def test_places_are_told_in_the_patient_however_the_picture_is_stored(monkeypatc
         origin = np.asarray(POSE.origin_mm) + x * (SHAPE[1] - 1) * SPACING
         pose = SlicePose(tuple(origin), np.stack([-x, y, -n], axis=1), POSE.spacing_mm, 8.0)
         images, labels = images[..., ::-1], labels[:, ::-1]
-    found = locate_insertions(np.ascontiguousarray(images), labels, pose)
+    found = see_insertions(np.ascontiguousarray(images), labels, pose)
     for name, place in zip(NAMES, MARKS_XY):
-        assert found[name] == pytest.approx(POSE.points_lps(place), abs=0.7)
+        assert found[name].place == pytest.approx(POSE.points_lps(place), abs=0.7)
 
 
 def test_where_the_network_is_unsure_the_outlines_landmarks_stay(monkeypatch) -> None:
