@@ -15,11 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
 pytest.importorskip("slicer", reason="slicer-core is not installed (pip install cardiacfusion[scene])")
 
-from bullet_case import bullet_case
-from case_results import results_of, write_case_folder
+from bullet_folder import bullet_folder
 
-from CardiacFusionLib.io.case_folder import sha256_of
-from CardiacFusionLib.io.write import write_volume
 from CardiacFusionLib.mrml.ahead import SegmentsAhead
 from CardiacFusionLib.mrml.app import SceneApp, choose_window
 from CardiacFusionLib.mrml.drag_drawing import surface_of
@@ -36,10 +33,7 @@ def test_a_dragged_apex_moves_the_other_views_and_its_release_the_whole_case(tmp
     import slicer
 
     choose_window(PINNED_BACKEND)
-    content = bullet_case(48, 3.2)
-    ct = tmp_path / "ct.nrrd"
-    write_volume(content.ct, ct)
-    folder = write_case_folder(results_of(content), tmp_path / "case", ct, sha256_of(ct))
+    folder = bullet_folder(tmp_path)
     with SceneApp() as app:
         case = review.load_case(folder, app.scene)
         review.show_case(case)
@@ -128,10 +122,7 @@ def ids_of(scene: Any) -> set[str]:
 
 
 def test_the_segments_ahead_are_those_of_the_release(tmp_path: Path) -> None:
-    content = bullet_case(48, 3.2)
-    ct = tmp_path / "ct.nrrd"
-    write_volume(content.ct, ct)
-    folder = write_case_folder(results_of(content), tmp_path / "case", ct, sha256_of(ct))
+    folder = bullet_folder(tmp_path)
     with SceneApp() as app:
         case = review.load_case(folder, app.scene)
         hand = review.Correction(case, app.scene, lambda change: None, pytest.fail)

@@ -104,16 +104,11 @@ def test_points_of_another_series_or_two_in_one_slice_are_refused(scene: Any) ->
 def hand(scene: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The reader's hand on the bullet heart."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
-    from bullet_case import bullet_case
-    from case_results import results_of, write_case_folder
+    from bullet_folder import bullet_folder
 
-    from CardiacFusionLib.io.case_folder import sha256_of
-    from CardiacFusionLib.io.write import write_volume
     from CardiacFusionLib.pipeline import review
 
-    place, content = tmp_path_factory.mktemp("own"), bullet_case(48, 3.2)
-    write_volume(content.ct, place / "ct.nrrd")
-    folder = write_case_folder(results_of(content), place / "case", place / "ct.nrrd", sha256_of(place / "ct.nrrd"))
+    folder = bullet_folder(tmp_path_factory.mktemp("own"))
     case = review.load_case(folder, scene)
     correction = review.Correction(case, scene, lambda changed: None, lambda sentence: pytest.fail(sentence))
     correction.watch()

@@ -18,11 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
 pytest.importorskip("slicer", reason="slicer-core is not installed (pip install cardiacfusion[scene])")
 
-from bullet_case import bullet_case
-from case_results import results_of, write_case_folder
+from bullet_folder import bullet_folder
 
-from CardiacFusionLib.io.case_folder import sha256_of
-from CardiacFusionLib.io.write import write_volume
 from CardiacFusionLib.mrml.app import SceneApp, load_scene, save_scene
 from CardiacFusionLib.mrml.frames import array_of, points_lps, points_ras
 from CardiacFusionLib.mrml.layout import MAIN_3D, PLANES, heart_centre, layout_xml
@@ -37,11 +34,7 @@ from CardiacFusionLib.spatial.pose import apply
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished case folder of the bullet heart, its CT beside it."""
-    content = bullet_case(48, 3.2)
-    place = tmp_path_factory.mktemp("bullet")
-    ct = place / "ct.nrrd"
-    write_volume(content.ct, ct)
-    return write_case_folder(results_of(content), place / "case", ct, sha256_of(ct))
+    return bullet_folder(tmp_path_factory.mktemp("bullet"))
 
 
 @dataclass
