@@ -119,10 +119,10 @@ def breathing_case(seed: int) -> dict[str, Any]:
 
 
 def _fine_summary(found: list[dict[str, Any]]) -> dict[str, Any]:
-    """Of the hearts whose drawn tree can be, and of all."""
-    possible = [{FINE: case["figures"]} for case in found if not case["conflicts"]]
-    everyone = gather([{"all": case["figures"]} for case in found])
-    return {FINE: {**gather(possible).get(FINE, {}), "with trees that cannot be": everyone.get("all", {})}}
+    """Of all hearts, and of those whose drawn tree has no conflict."""
+    everyone = gather([{FINE: case["figures"]} for case in found])
+    possible = gather([{FINE: case["figures"]} for case in found if not case["conflicts"]])
+    return {FINE: {**everyone.get(FINE, {}), "drawn trees without conflict": possible.get(FINE, {})}}
 
 
 def _robust_summary(found: list[dict[str, Any]]) -> dict[str, Any]:
