@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from CardiacFusionLib.coronaries.aorta import ascending
 from CardiacFusionLib.coronaries.distance import distance_mm
+from CardiacFusionLib.spatial.cropping import cropped
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import HeartPose, apply
 from CardiacFusionLib.spatial.volume import Volume
@@ -112,13 +113,6 @@ def crop_box(ct: Volume, labels: Volume) -> tuple[slice, slice, slice] | None:
     if np.any(high - low < 8):
         return None
     return slice(low[2], high[2]), slice(low[1], high[1]), slice(low[0], high[0])
-
-
-def cropped(volume: Volume, box: tuple[slice, slice, slice]) -> Volume:
-    """The part of a volume inside ``box`` (z, y, x), at its own place."""
-    start = np.asarray([box[2].start, box[1].start, box[0].start], dtype=float)
-    origin = apply(volume.index_to_lps, start)
-    return Volume(volume.array[box], volume.spacing_mm, tuple(origin), volume.direction)
 
 
 def blood_of_root(ct: Volume, labels: NDArray[np.uint8]) -> Blood:

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from skimage.graph import MCP_Geometric
 
 from CardiacFusionLib.coronaries.centreline import centred, read
-from CardiacFusionLib.coronaries.lumen import MUSCLE_HU, SURROUNDINGS_HU, Blood, cropped
+from CardiacFusionLib.coronaries.lumen import MUSCLE_HU, SURROUNDINGS_HU, Blood
 from CardiacFusionLib.coronaries.measuring import blooming_of, centred_by_picture, lumen_of
 from CardiacFusionLib.coronaries.paths import COST_FLOOR, RIDGE
 from CardiacFusionLib.coronaries.pruning import Picture
 from CardiacFusionLib.coronaries.radius import blur_of, cross_sections
 from CardiacFusionLib.coronaries.stenosis import find_stenoses, healthy
 from CardiacFusionLib.coronaries.vesselness import vesselness
+from CardiacFusionLib.spatial.cropping import cropped
 from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.spatial.pose import apply
 from CardiacFusionLib.spatial.tree import Branch, CoronaryTree

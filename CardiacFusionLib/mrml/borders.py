@@ -92,7 +92,7 @@ def _segment_cuts(surface: Surface) -> Array:
     if not {"aha_phi_deg", "aha_level"} <= set(surface.values):
         return np.zeros((0, 7))
     phi, level = (np.asarray(surface.values[k], float) for k in ("aha_phi_deg", "aha_level"))
-    found = []
+    found, everywhere = [], np.ones(len(level), bool)
     for first, step, low, high in _RADIAL:
         # all borders of a ring at once: each point lies so far from the border nearest to it
         nearest = np.round((phi - first) / step)
@@ -100,12 +100,11 @@ def _segment_cuts(surface: Surface) -> Array:
         own = np.mod(nearest, 360.0 / step)
         met = _uneven(surface, off > 0)
         met = met[(own[surface.triangles[met]] == own[surface.triangles[met, :1]]).all(axis=1)]
-        cut = _cut(surface, off, np.abs(off) < step / 2, met)
+        cut = _cut(surface, off, everywhere, met)
         height = (
             np.einsum("kew,kw->k", cut[:, :6].reshape(-1, 2, 3), level[surface.triangles[cut[:, 6].astype(int)]]) / 2
         )
         found.append(cut[(height >= low) & (height <= high)])
-    everywhere = np.ones(len(level), bool)
     return np.concatenate([*found, *(_cut(surface, level - border, everywhere) for border in _RINGS)])
 
 

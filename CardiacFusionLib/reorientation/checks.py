@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from CardiacFusionLib.models.cubes import coarse_image
+from CardiacFusionLib.spatial.cropping import box_around, cropped
 from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import HeartPose, axis_angle_deg, roll_angle_deg
@@ -64,12 +65,8 @@ def check_heart(ct: Volume, labels: Volume) -> Quality:
 
 def around_ventricle(labels: Volume) -> Volume:
     """The part of the grid that holds the left ventricle and its surroundings."""
-    found = ndimage.find_objects(np.isin(labels.array, (Label.LV_CAVITY, Label.MYOCARDIUM)).astype(np.uint8))
-    if not found:
-        return labels
-    box = tuple(slice(max(part.start - 2, 0), part.stop + 2) for part in found[0])
-    origin = labels.index_to_lps[:3] @ [*(float(part.start) for part in box[::-1]), 1.0]
-    return Volume(labels.array[box], labels.spacing_mm, tuple(origin), labels.direction)
+    box = box_around(np.isin(labels.array, (Label.LV_CAVITY, Label.MYOCARDIUM)), (2, 2, 2))
+    return labels if box is None else cropped(labels, box)
 
 
 def contrast_hu(image: NDArray[np.generic], labels: Volume) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, stats
 
+from CardiacFusionLib.spatial.cropping import box_around, cropped
 from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import HeartPose, apply
@@ -55,12 +56,9 @@ def geometric_pose(labels: Volume) -> HeartPose:
 
 def _cropped(labels: Volume) -> Volume:
     """The part of the grid that holds both ventricles and the left atrium."""
-    seen = np.isin(labels.array, (Label.LV_CAVITY, Label.MYOCARDIUM, Label.RV_CAVITY, Label.LEFT_ATRIUM))
-    if not seen.any():
-        return labels
-    box = _near(seen, [1, 1, 1])
-    origin = labels.index_to_lps[:3] @ [*(float(part.start) for part in box[::-1]), 1.0]
-    return Volume(labels.array[box], labels.spacing_mm, tuple(origin), labels.direction)
+    kinds = (Label.LV_CAVITY, Label.MYOCARDIUM, Label.RV_CAVITY, Label.LEFT_ATRIUM)
+    box = box_around(np.isin(labels.array, kinds), (1, 1, 1))
+    return labels if box is None else cropped(labels, box)
 
 
 def _points(labels: Volume, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -81,7 +79,7 @@ def _parts(labels: Volume) -> _Parts:
     if right.sum() * labels.voxel_volume_ml < 10:
         raise StageError("reorient", "the right ventricle was not found, so the roll of the heart cannot be told.")
     cavity = (array == Label.LV_CAVITY) & ventricle
-    annulus = _annulus(labels, cavity, atrium) if atrium.any() and cavity.any() else np.zeros((0, 3))
+    annulus = _annulus(labels, cavity, atrium)
     points = _points(labels, ventricle)
     up = _points(labels, cavity).mean(axis=0) - points.mean(axis=0) if cavity.any() else np.zeros(3)
     return _Parts(points, annulus, _points(labels, atrium), _points(labels, right), up)
@@ -90,10 +88,10 @@ def _parts(labels: Volume) -> _Parts:
 def _annulus(labels: Volume, cavity: NDArray[np.bool_], atrium: NDArray[np.bool_]) -> NDArray[np.float64]:
     """LPS points (n, 3) of cavity and left atrium near each other, moved so that both sides weigh the same."""
     spacing = labels.spacing_mm[::-1]
-    box = _near(cavity, [int(np.ceil(CONTACT_MM / s)) + 1 for s in spacing])
-    inside, above = cavity[box], atrium[box]
-    if not above.any():
+    box = box_around(cavity, [int(np.ceil(CONTACT_MM / s)) + 1 for s in spacing])
+    if box is None or not atrium[box].any():
         return np.zeros((0, 3))
+    inside, above = cavity[box], atrium[box]
     corner = [start.start for start in box][::-1]
     sides = []
     for mine, other in ((inside, above), (above, inside)):
@@ -104,12 +102,6 @@ def _annulus(labels: Volume, cavity: NDArray[np.bool_], atrium: NDArray[np.bool_
     if len(sides[0]) and len(sides[1]):
         found = found + ((sides[0].mean(0) + sides[1].mean(0)) / 2 - found.mean(0))
     return found
-
-
-def _near(mask: NDArray[np.bool_], margin: list[int]) -> tuple[slice, ...]:
-    """The box about what is in ``mask``, so many voxels (z, y, x) wider."""
-    (box,) = ndimage.find_objects(mask.astype(np.uint8))
-    return tuple(slice(max(b.start - m, 0), b.stop + m) for b, m in zip(box, margin))
 
 
 def _axis(parts: _Parts) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -122,9 +122,9 @@ def test_a_detour_that_stays_is_a_bridge_to_more_artery_than_it_is_long_and_else
     short = short[(short < 60) | (short >= 116)]
     number = np.full(len(tree.points_mm), -1)
     number[short] = np.arange(len(short))
-    stub = PathTree(tree.points_mm[short], number[tree.parent[short]].astype(np.intp), tree.gap[short])
-    stub = dataclasses.replace(stub, parent=np.where(tree.parent[short] < 0, -1, stub.parent))
-    assert len(settled(stub, picture).points_mm) < len(stub.points_mm)
+    cut_short = PathTree(tree.points_mm[short], number[tree.parent[short]].astype(np.intp), tree.gap[short])
+    cut_short = dataclasses.replace(cut_short, parent=np.where(tree.parent[short] < 0, -1, cut_short.parent))
+    assert len(settled(cut_short, picture).points_mm) < len(cut_short.points_mm)
 
 
 def test_what_is_closed_is_the_detour_and_not_the_artery():

@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from CardiacFusionLib.coronaries.lumen import crop_box, cropped
+from CardiacFusionLib.coronaries.lumen import crop_box
 from CardiacFusionLib.coronaries.stage import extract
 from CardiacFusionLib.reorientation.stage import reorient
+from CardiacFusionLib.spatial.cropping import cropped
 from CardiacFusionLib.spatial.pose import HeartPose, apply
 from CardiacFusionLib.spatial.resample import heart_grid, resample_to
 from CardiacFusionLib.spatial.tree import MAIN_BRANCHES, Branch, CoronaryTree, Stenosis
