@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from CardiacFusionLib.spatial.tree import Branch, CoronaryTree
-from CardiacFusionLib.twin.coronary.bed import distance_to_heart
+from CardiacFusionLib.training.evaluation.fine_coronaries import conflicts, patient_of
+from CardiacFusionLib.twin.coronary.bed import distance_to_heart, lv_surface
 from CardiacFusionLib.twin.coronary.draw import draw_tree
 from CardiacFusionLib.twin.coronary.plaque import FLOW_LIMITING_PERCENT, KINDS, add_plaques, narrowed
+from CardiacFusionLib.twin.coronary.route import Router, smooth_way
 from CardiacFusionLib.twin.flow.field import culprits, vessel_of
 from CardiacFusionLib.twin.heart.anatomy import Heart
 
@@ -65,6 +67,30 @@ def test_the_lad_runs_anterior_to_the_apex_and_the_circumflex_lateral(heart, tre
     assert np.all(middle[:, 1] < 0)  # -y is anterior
     assert lcx[:, 0].max() > 15.0  # +x is lateral
     assert lcx[:, 2].min() > -15.0  # it stays near the base
+
+
+@pytest.mark.parametrize("seed", [1005, 1018, 1023])  # hearts whose great vessels lie across the arteries' way
+def test_no_artery_runs_through_a_chamber_or_another_or_turns_back(seed):
+    patient = patient_of(seed)
+    assert conflicts(patient) == []
+    for branch in patient.tree.branches:
+        direction = np.gradient(branch.points_mm[8:], axis=0)
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        assert (direction[:-4] * direction[4:]).sum(axis=1).min() > 0.0, branch.name  # within 2 mm
+
+
+@pytest.mark.parametrize(("name", "shortest", "longest"), [("LM", 4, 20), ("LAD", 100, 200), ("RCA", 90, 240)])
+def test_lengths_are_those_of_human_arteries(tree, name, shortest, longest):
+    assert shortest < tree.branch(name).arc_mm[-1] < longest
+
+
+def test_a_way_blocked_by_the_heart_goes_round_it(heart):
+    a, b = lv_surface(heart, np.array([-80.0, 80.0]), np.array([0.5, 0.5]), lift_mm=6.0)  # over the free wall
+    straight_on = a + np.linspace(0, 1, 121)[:, None] * (b - a)
+    way = smooth_way(Router(heart).through(np.stack([a, b])))
+    assert distance_to_heart(heart, straight_on).min() < -5.0
+    assert distance_to_heart(heart, way).min() > -1.0
+    assert np.allclose(way[[0, -1]], [a, b])
 
 
 def test_lumens_taper(tree):

@@ -28,8 +28,8 @@ from CardiacFusionLib.spatial.tree import MAIN_BRANCHES, Branch, CoronaryTree, S
 from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.twin.case import CLINICAL_SPACING_MM, KIND_SHARE
 from CardiacFusionLib.twin.coronary.bed import distance_to_heart
-from CardiacFusionLib.twin.coronary.draw import STEP_MM as TREE_STEP_MM
 from CardiacFusionLib.twin.coronary.draw import draw_tree
+from CardiacFusionLib.twin.coronary.route import STEP_MM as TREE_STEP_MM
 from CardiacFusionLib.twin.ct.appearance import Appearance
 from CardiacFusionLib.twin.ct.render import clinical_grid, render_ct
 from CardiacFusionLib.twin.flow.field import FlowField, draw_flow

@@ -24,26 +24,6 @@ def distance_to_heart(heart: Heart, points: Array) -> Array:
     return np.min([distance for tissue, distance in layers if tissue in SOLID], axis=0).astype(float)
 
 
-def lifted(heart: Heart, curve: Array, clearance_mm: Array, rounds: int = 24) -> Array:
-    """The curve (n, 3) pushed out of the heart until every point keeps its ``clearance_mm`` (n,), bending smoothly."""
-    points = curve.copy()
-    step = 0.4
-    for _ in range(rounds):
-        probes = np.concatenate([points, *(points + step * axis for axis in np.eye(3))])
-        distance = distance_to_heart(heart, probes).reshape(4, -1)
-        missing = np.maximum(clearance_mm - distance[0], 0.0)
-        if missing.max() < 0.15:
-            break
-        gradient = (distance[1:] - distance[0]).T / step
-        gradient /= np.maximum(np.linalg.norm(gradient, axis=1, keepdims=True), 0.3)
-        push = gradient * np.minimum(missing, 2.5)[:, None]
-        # neighbours follow, so that the vessel bends rather than jumps
-        points = points + np.where(missing[:, None] > 0, push, 0.0) * 0.5
-        points += 0.9 * gaussian_filter1d(push, 5.0, axis=0, mode="nearest")
-        points = 0.5 * points + 0.5 * gaussian_filter1d(points, 3.0, axis=0, mode="nearest")
-    return points
-
-
 def lv_surface(heart: Heart, angle_deg: Array, level: Array, lift_mm: float = 0.0) -> Array:
     """Points (n, 3) on the LV's epicardium alone (also under the RV), raised outward by ``lift_mm``."""
     tip, base = heart.landmarks["lv_cavity_tip"][2], heart.landmarks["base"][2]

@@ -12,17 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator, make_interp_spline
 from scipy.ndimage import gaussian_filter1d
 
 from CardiacFusionLib.spatial.tree import Branch, CoronaryTree
-from CardiacFusionLib.twin.coronary.bed import GROOVE_LEVELS, AvRing, groove_angles, lifted, lv_surface
+from CardiacFusionLib.twin.coronary.bed import GROOVE_LEVELS, AvRing, groove_angles, lv_surface
 from CardiacFusionLib.twin.coronary.plaque import add_plaques
+from CardiacFusionLib.twin.coronary.route import STEP_MM, Router, equidistant, smooth_way
 from CardiacFusionLib.twin.heart.anatomy import Heart
 
 Points = NDArray[np.float64]
 
-STEP_MM = 0.5  # distance between centreline points
 DOMINANCE = (("right", 0.8), ("left", 0.1), ("co-dominant", 0.1))
 # lumen diameter in mm (proximal mean, SD, distal mean) of normal adults, after Dodge 1992
 DIAMETER_MM = {
@@ -38,6 +37,7 @@ DIAMETER_MM = {
     "PLB": (2.1, 0.2, 1.1),
 }
 NON_DOMINANT_SHARE = 0.72  # an RCA (or LCx) that does not reach the crux is so much thinner
+RIGHT_AV_FIRST_DEG = 40.0  # the outflow tract fills the ring up to about here, counted from the anterior groove
 FAT_CUSHION_MM = 0.8  # between the epicardium and the vessel's outer wall
 
 
@@ -72,6 +72,7 @@ class _Bed:
         self.anterior = groove_angles(heart, anterior=True)
         self.inferior = groove_angles(heart, anterior=False)
         self.ring = AvRing(heart)
+        self.router = Router(heart)
         top = np.array([1.0])
         self.anterior_av = self.ring.angle_near(self.on_wall(self.groove(True, top), top)[0])
         # angles rise from the anterior groove over the septum: the crux lies beyond 180
@@ -82,22 +83,35 @@ class _Bed:
         """Angle of the anterior or inferior groove at levels (n,)."""
         return np.interp(level, GROOVE_LEVELS, self.anterior if anterior else self.inferior)
 
+    def angle_at(self, vessel: Points, level: Points) -> Points:
+        """Angle about the LV's axis at which a vessel (n, 3) down its wall passes the levels (m,)."""
+        tip, base = self.heart.landmarks["lv_cavity_tip"][2], self.heart.landmarks["base"][2]
+        down = vessel[: int(np.argmin(vessel[:, 2])) + 1]
+        at = down[np.argmin(np.abs(down[:, None, 2] - (tip + level * (base - tip))), axis=0)]
+        across = at[:, :2] - self.heart.lv_centre(at[:, 2])
+        return np.rad2deg(np.unwrap(np.arctan2(-across[:, 1], across[:, 0])))
+
     def on_wall(self, angle_deg: Points, level: Points) -> Points:
         """Points (n, 3) just outside the LV epicardium."""
         return lv_surface(self.heart, angle_deg, level, lift_mm=FAT_CUSHION_MM + 1.2)
 
+    def right_av_start(self, ostium: Points) -> float:
+        """Ring angle where the right AV groove begins: past the ostium, behind the outflow tract and the great
+        vessels, which lie across the ring beside the anterior groove."""
+        beside = (self.ring.angle_near(ostium) - self.anterior_av + 180.0) % 360.0 - 180.0 + 12.0
+        last = 0.6 * (self.crux_av - self.anterior_av)
+        angles = self.anterior_av + np.arange(min(max(beside, RIGHT_AV_FIRST_DEG), last), last + 3.0, 3.0)
+        return float(angles[int(np.argmax(self.router.is_free(self.ring.at(angles), depth_mm=0.5)))])
+
     def path(self, name: str, waypoints: Points, rng: np.random.Generator, wander_mm: float) -> Points:
         """A smooth vessel through the waypoints that stays outside the heart; the first point stays where it is."""
-        curve = _smooth_path(waypoints, rng, wander_mm)
+        curve = _wandering(smooth_way(self.router.through(waypoints)), rng, wander_mm)
         along = np.arange(len(curve)) * STEP_MM
         start, _, end = DIAMETER_MM[name]
         clearance = FAT_CUSHION_MM + 0.2 + np.linspace(start, end, len(curve)) / 2
-        if name in ("LM", "RCA"):  # begin inside the aorta
-            clearance *= np.clip((along - 1.0) / 4.0, -1.0, 1.0)
-        pushed = lifted(self.heart, curve, clearance)
         # ease in, so that a branch still begins on its parent
-        ease = np.clip(along / 4.0, 0.0, 1.0)[:, None]
-        return _equidistant(curve * (1 - ease) + pushed * ease)
+        clearance -= np.clip(1.0 - along / 4.0, 0.0, 1.0) * (clearance + 3.0)
+        return equidistant(self.router.lifted(curve, clearance))
 
 
 def _left_courses(bed: _Bed, rng: np.random.Generator, dominance: str) -> list[_Course]:
@@ -107,10 +121,9 @@ def _left_courses(bed: _Bed, rng: np.random.Generator, dominance: str) -> list[_
     lcx_first = bed.anterior_av - 32.0
     lcx_start = bed.ring.at(np.array([lcx_first]))[0]
     # the bifurcation lies in front of the left atrial appendage, on the way to the top of the anterior groove
-    aim = 0.6 * lad_start + 0.4 * lcx_start - ostium
-    distance = float(np.linalg.norm(aim))
-    fork = ostium + aim / distance * max(7.0, min(float(rng.uniform(8, 14)), 0.6 * distance))
-    left_main = bed.path("LM", np.stack([ostium, ostium + 0.5 * (fork - ostium), fork]), rng, 0.2)
+    way = smooth_way(bed.router.through(np.stack([ostium, 0.6 * lad_start + 0.4 * lcx_start])))
+    reach = int(max(5.0, min(float(rng.uniform(5, 12)), 0.6 * STEP_MM * len(way))) / STEP_MM)
+    left_main = bed.path("LM", way[: max(3, reach)], rng, 0.2)
     fork = left_main[-1]
 
     # LAD: down the groove, then around the apex by a varying amount
@@ -148,8 +161,8 @@ def _left_courses(bed: _Bed, rng: np.random.Generator, dominance: str) -> list[_
 
 def _right_courses(bed: _Bed, rng: np.random.Generator, dominance: str) -> list[_Course]:
     ostium = np.asarray(bed.heart.landmarks["right_ostium"], dtype=float)
-    start = bed.anterior_av + float(np.mod(bed.ring.angle_near(ostium) - bed.anterior_av, 360.0)) + 12.0
     crux = bed.crux_av
+    start = bed.right_av_start(ostium)
     end_deg = {"left": crux - rng.uniform(35, 50), "right": crux + rng.uniform(12, 20), "co-dominant": crux + 3.0}
     angles = np.linspace(start, end_deg[dominance], 9)
     rca = bed.path("RCA", np.concatenate([ostium[None], bed.ring.at(angles)]), rng, 0.6)
@@ -180,12 +193,12 @@ def _diagonal(
     bed: _Bed, lad: Points, rng: np.random.Generator, start_level: float, spread_deg: float, end_level: float
 ) -> Points:
     """Leaves the LAD near ``start_level`` and runs ``spread_deg`` towards the lateral wall."""
-    level = np.array([start_level])
-    start = _nearest(lad, bed.on_wall(bed.groove(True, level), level)[0])
-    share = np.linspace(0.12, 1.0, 7)
-    angles = bed.groove(True, level)[0] - spread_deg * share**0.8
+    share = np.linspace(0.0, 1.0, 8)
     levels = start_level + (end_level - start_level) * share**1.15
-    return bed.path("D1", np.concatenate([start[None], bed.on_wall(angles, levels)]), rng, 0.5)
+    angles = bed.angle_at(lad, levels) - spread_deg * share**0.8
+    wall = bed.on_wall(angles[1:], levels[1:])
+    start = _nearest(lad, bed.on_wall(angles[:1], levels[:1])[0])
+    return bed.path("D1", np.concatenate([start[None], wall]), rng, 0.5)
 
 
 def _marginal(bed: _Bed, lcx: Points, rng: np.random.Generator, start_deg: float, end_deg: float) -> Points:
@@ -199,30 +212,13 @@ def _nearest(points: Points, to: Points) -> Points:
     return points[int(np.argmin(np.linalg.norm(points - to, axis=1)))]
 
 
-def _smooth_path(waypoints: Points, rng: np.random.Generator, wander_mm: float) -> Points:
-    """A smooth curve through the waypoints, ``STEP_MM`` apart, with gentle tortuosity of SD ``wander_mm``."""
-    keep = np.concatenate([[True], np.linalg.norm(np.diff(waypoints, axis=0), axis=1) > 0.3])
-    waypoints = waypoints[keep]
-    # centripetal parameter: no loops between unevenly spaced waypoints
-    knots = np.concatenate([[0.0], np.cumsum(np.sqrt(np.linalg.norm(np.diff(waypoints, axis=0), axis=1)))])
-    dense = np.linspace(0.0, knots[-1], 60 * len(waypoints))
-    curve = (
-        PchipInterpolator(knots, waypoints, axis=0)(dense)
-        if len(waypoints) < 4
-        else make_interp_spline(knots, waypoints, k=3)(dense)
-    )
-    curve = _equidistant(curve)
+def _wandering(curve: Points, rng: np.random.Generator, wander_mm: float) -> Points:
+    """The curve with gentle tortuosity of SD ``wander_mm``; its ends stay where they are."""
     n = len(curve)
     wander = gaussian_filter1d(rng.normal(size=(n, 3)), sigma=6.0 / STEP_MM, axis=0, mode="nearest")
     wander *= wander_mm / max(float(wander.std()), 1e-9)
-    ease = np.minimum(1.0, np.minimum(np.arange(n), np.arange(n)[::-1]) * STEP_MM / 8.0)  # ends stay where they are
-    return _equidistant(curve + wander * ease[:, None])
-
-
-def _equidistant(curve: Points) -> Points:
-    arc = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(curve, axis=0), axis=1))])
-    wanted = np.linspace(0.0, arc[-1], max(3, int(np.ceil(arc[-1] / STEP_MM)) + 1))
-    return np.stack([np.interp(wanted, arc, curve[:, k]) for k in range(3)], axis=1)
+    ease = np.minimum(1.0, np.minimum(np.arange(n), np.arange(n)[::-1]) * STEP_MM / 8.0)
+    return equidistant(curve + wander * ease[:, None])
 
 
 def _with_lumen(course: _Course, rng: np.random.Generator, dominance: str, scale: float) -> Branch:
