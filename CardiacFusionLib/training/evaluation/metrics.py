@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 from CardiacFusionLib.pipeline.stages import Results
 from CardiacFusionLib.spatial.tree import MAIN_BRANCHES, VESSEL_OF_BRANCH, CoronaryTree
 from CardiacFusionLib.training.evaluation.overlap import dice, hausdorff95_mm
+from CardiacFusionLib.twin.case import DrawnTwin
 from CardiacFusionLib.twin.truth import Truth
 
 __all__ = ["coronaries", "dice", "fusion", "hausdorff95_mm", "perfusion", "pool", "segment_flow", "tree_figures"]
@@ -130,7 +131,7 @@ def territory_means(results: Results, column: str) -> dict[str, float]:
     return {str(k): float(v) for k, v in means.items() if str(k) in VESSEL_OF_BRANCH}
 
 
-def fusion(results: Results, truth: Truth) -> Figures:
+def fusion(results: Results, truth: Truth | DrawnTwin) -> Figures:
     """Is the ischaemic territory the lowest, the stenosed vessel named first, a normal heart left alone?"""
     if results.fusion is None:
         return {}

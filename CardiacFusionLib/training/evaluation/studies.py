@@ -15,11 +15,14 @@ import torch
 
 from CardiacFusionLib import __version__
 from CardiacFusionLib.pipeline.progress import peak_memory_mb
+from CardiacFusionLib.pipeline.stages import Examinations, Given, run
+from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.training.evaluation.cache import fingerprint
 from CardiacFusionLib.training.evaluation.resumable import place, resumed
 from CardiacFusionLib.training.evaluation.summary import gather
 
 FINE = "coronaries_fine"
+FINDINGS = "findings_fine"
 ROBUST = "coronaries_robust"
 ROBUST_POINTS = 5.0  # of overlap: what a disturbance may cost without being flagged
 BREATHING = "perfusion_study"
@@ -58,6 +61,11 @@ def fine_coronaries_case(seed: int) -> dict[str, Any]:
 
     ``seconds``: of the processor, for the coronary stage; ``all_seconds`` with pose and walls; ``rss_mb``: peak memory.
     """
+    return _fine_tree(seed)[0]
+
+
+def _fine_tree(seed: int) -> tuple[dict[str, Any], Volume, Given]:
+    """The figures, the CT, and what its stages found in it."""
     from CardiacFusionLib.coronaries.stage import extract
     from CardiacFusionLib.reorientation.stage import reorient
     from CardiacFusionLib.training.evaluation.fine_coronaries import conflicts, figures_of, fine_case, patient_of
@@ -66,7 +74,8 @@ def fine_coronaries_case(seed: int) -> dict[str, Any]:
     _quiet()
     case = fine_case(seed)
     start = time.process_time()
-    walls = segment_ct(case.ct, reorient(case.ct))
+    first = reorient(case.ct)
+    walls = segment_ct(case.ct, first)
     begun = time.process_time()
     tree = extract(case.ct, walls, walls.pose)
     end = time.process_time()
@@ -80,7 +89,30 @@ def fine_coronaries_case(seed: int) -> dict[str, Any]:
     if peak is not None:
         figures["rss_mb"] = peak
     flags = [flag.name for flag in (*walls.quality.flags, *tree.quality.flags)]
-    return {"kind": case.kind, "figures": figures, "flags": flags, "conflicts": conflicts(patient_of(seed))}
+    found = {"kind": case.kind, "figures": figures, "flags": flags, "conflicts": conflicts(patient_of(seed))}
+    return found, case.ct, Given(first, walls, tree)
+
+
+def fine_findings_case(seed: int) -> dict[str, Any]:
+    """The fine CT of :func:`fine_coronaries_case` brought together with the seed's CMR: what is told to the reader.
+
+    From the images alone. ``failure``: the sentence of the error that ended it, if one did.
+    """
+    from CardiacFusionLib.spatial.errors import CardiacFusionError
+    from CardiacFusionLib.training.evaluation.metrics import fusion
+    from CardiacFusionLib.twin.case import draw_twin
+
+    found, ct, given = _fine_tree(seed)
+    drawn = draw_twin(seed)
+    cmr = drawn.cmr()
+    series = (cmr.stress.series, cmr.rest.series if cmr.rest is not None else None)
+    try:
+        results = run(Examinations(ct, *series), given=given)
+    except CardiacFusionError as error:
+        return found | {"fusion": {}, "failure": str(error)}
+    assert results.fusion is not None
+    told = [{"kind": f.kind, "vessel": f.vessel, "sentence": f.sentence} for f in results.fusion.findings]
+    return found | {"fusion": fusion(results, drawn), "culprits": list(drawn.culprits), "told": told}
 
 
 def robust_coronaries_case(seed: int) -> dict[str, Any]:
@@ -125,6 +157,12 @@ def _fine_summary(found: list[dict[str, Any]]) -> dict[str, Any]:
     return {FINE: {**everyone.get(FINE, {}), "drawn trees without conflict": possible.get(FINE, {})}}
 
 
+def _findings_summary(found: list[dict[str, Any]]) -> dict[str, Any]:
+    told = gather([{FINDINGS: case["fusion"]} for case in found])
+    failures = [case["failure"] for case in found if "failure" in case]
+    return {**_fine_summary(found), FINDINGS: told.get(FINDINGS, {}), "failures_of_findings": failures}
+
+
 def _robust_summary(found: list[dict[str, Any]]) -> dict[str, Any]:
     return {ROBUST: gather([case["figures"] for case in found])}
 
@@ -137,6 +175,11 @@ def _breathing_summary(found: list[dict[str, Any]]) -> dict[str, Any]:
 
 STUDIES: dict[str, tuple[str, Callable[[int], dict[str, Any]], Callable[[list[dict[str, Any]]], dict[str, Any]]]] = {
     FINE: ("digital twins (synthetic), CT 0.4 x 0.4 x 0.5 mm, from the CT alone", fine_coronaries_case, _fine_summary),
+    FINDINGS: (
+        "digital twins (synthetic), CT 0.4 x 0.4 x 0.5 mm and first-pass CMR, what is told from the images alone",
+        fine_findings_case,
+        _findings_summary,
+    ),
     ROBUST: ("fine digital twins (synthetic), the CT disturbed", robust_coronaries_case, _robust_summary),
     BREATHING: ("digital twins (synthetic) that breathe freely, CMR only", breathing_case, _breathing_summary),
 }
