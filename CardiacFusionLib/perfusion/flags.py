@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from CardiacFusionLib.perfusion.bolus import leading_frames_to_skip
 from CardiacFusionLib.perfusion.concentration import sequence_known
-from CardiacFusionLib.perfusion.flow import MIXED_SHARE, SegmentFlow, left_out, standing_out
+from CardiacFusionLib.perfusion.flow import MIXED_SHARE, SegmentFlow, left_out, standing_out, too_small
 from CardiacFusionLib.perfusion.noise import mean_above_noise
 from CardiacFusionLib.perfusion.result import Aif
 from CardiacFusionLib.perfusion.study import first_pass_end
@@ -78,15 +78,16 @@ def fit_flags(flow: Mapping[int, SegmentFlow], labels: NDArray[np.int8]) -> list
     if poor:
         reason = f"The flow model does not follow the measured curve in segment(s) {_listed(poor)}."
         flags.append(Flag(STAGE, "poor_fit", Level.DOUBTFUL, reason))
-    lost = [int(n) for n in np.unique(labels[labels > 0]) if int(n) not in flow]
-    mixed = [number for number, found in flow.items() if found.trusted_share < MIXED_SHARE]
+    few = too_small(flow)
+    lost = [int(n) for n in np.unique(labels[labels > 0]) if int(n) not in flow or int(n) in few]
+    mixed = [number for number, found in flow.items() if found.trusted_share < MIXED_SHARE and number not in few]
     if lost or mixed:
         parts = [f"most of segment(s) {_listed(mixed)} is not muscle" if mixed else ""]
         parts += [f"segment(s) {_listed(lost)} could not be measured" if lost else ""]
         reason = f"In the outlined wall, {' and '.join(p for p in parts if p)} (blood or fat); check the outline there."
         flags.append(Flag(STAGE, "mixed_segments", Level.DOUBTFUL, reason))
-    out = left_out(flow)
-    high = [n for n in standing_out(flow) if n not in out]
+    out = [n for n in left_out(flow) if n not in few]
+    high = [n for n in standing_out(flow) if n not in (*out, *few)]
     for numbers, what in ((out, "it is left empty"), (high, "correct the outline there, or leave the segment out")):
         if numbers:
             reason = (

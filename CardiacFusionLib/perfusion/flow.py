@@ -42,6 +42,7 @@ class SegmentFlow:
     delay_s: float
     curve: Floats
     trusted_share: float  # of its pixels: neither fat nor blood
+    trusted: int  # pixels that the value is the median of
     mbf_curve: float = float("nan")
 
 
@@ -54,7 +55,7 @@ class _Mean:
     curve: Floats
 
 
-MIN_PIXELS = 5  # a mean curve of fewer is as noisy as its pixels
+MIN_PIXELS = 5  # a mean curve of fewer is as noisy as its pixels, and a median of fewer is chance
 # what no fit of one curve can see: height of the input, texture of the coil, fat and blood that stayed in. Relative SD
 # of segments about the truth on 28 digital twins (seeds 1000-1056), beyond their own errors
 SYSTEMATIC_SHARE = 0.06
@@ -108,6 +109,7 @@ def segment_flow(
             delay_s=float(share @ [fits[i].delay_s[0] for i in mine]),
             curve=np.asarray(share @ np.array(on_input_times)),
             trusted_share=sum(means[i].trusted for i in mine) / sum(means[i].pixels for i in mine),
+            trusted=pixels.size,
             mbf_curve=float(share @ [fits[i].mbf_ml_min_g[0] for i in mine]),
         )
     return result
@@ -178,6 +180,11 @@ def left_out(flow: Mapping[int, SegmentFlow]) -> list[int]:
     Standing out alone is not enough: in disease of all vessels the one healthy segment does so too.
     """
     return [n for n in standing_out(flow) if flow[n].trusted_share < MIXED_SHARE]
+
+
+def too_small(flow: Mapping[int, SegmentFlow]) -> list[int]:
+    """Segments in whose outline there are too few pixels of muscle to give a flow."""
+    return [n for n, found in flow.items() if found.trusted < MIN_PIXELS]
 
 
 def _stands_out(value: float, others: list[float]) -> bool:

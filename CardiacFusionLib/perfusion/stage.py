@@ -80,7 +80,7 @@ def quantify(
     core = np.zeros(walls.labels.shape, dtype=bool)
     for s, part in enumerate(outlined.slices):
         core[s][part.pixels] = part.core
-    mixed = mixed_pixels(maps, core, blood)
+    mixed = mixed_pixels(maps, core, blood, float(found.times_s[found.peak] - found.times_s[found.foot]))
     for image in maps.values():
         image[mixed] = np.nan
     tell(0.9, "segments")

@@ -123,7 +123,7 @@ def test_a_segment_that_is_full_of_blood_is_named() -> None:
 
 def segments_with(flow: dict[int, float], muscle: dict[int, float] | None = None) -> dict[int, SegmentFlow]:
     """Segments of these flows, all muscle but for the shares given."""
-    return {n: SegmentFlow(v, 0.1, 0.02, 1.0, np.zeros(3), (muscle or {}).get(n, 0.9)) for n, v in flow.items()}
+    return {n: SegmentFlow(v, 0.1, 0.02, 1.0, np.zeros(3), (muscle or {}).get(n, 0.9), 40) for n, v in flow.items()}
 
 
 def test_a_segment_of_blood_gets_no_flow() -> None:
