@@ -119,10 +119,11 @@ def _flags(
             doubt("open_ring", f"the wall of CMR slice {i + 1} covers only {facts['closed']:.0%} of the cavity's edge")
         if not THICKNESS_MM[0] <= facts["thickness_mm"] <= THICKNESS_MM[1]:
             doubt("thickness", f"the wall of CMR slice {i + 1} measures {facts['thickness_mm']:.0f} mm on average")
-        if "rv_insertion_anterior" not in landmarks[i]:
+        anterior, inferior = (landmarks[i].get(name) for name in ("rv_insertion_anterior", "rv_insertion_inferior"))
+        if anterior is None or inferior is None:  # the picture may show one where the outlines show none
             doubt("no_insertions", f"the RV insertions were not found in CMR slice {i + 1}")
         else:
-            across = landmarks[i]["rv_insertion_inferior"] - landmarks[i]["rv_insertion_anterior"]
+            across = inferior - anterior
             if float(across @ MEAN_INFERIOR_LPS) < 0:
                 doubt(
                     "unusual_roll",

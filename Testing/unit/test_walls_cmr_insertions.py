@@ -14,10 +14,12 @@ from CardiacFusionLib.spatial.sections import MEAN_LONG_AXIS_LPS, canonical_axes
 from CardiacFusionLib.spatial.series import SlicePose
 from CardiacFusionLib.training.cmr_insertions import CmrInsertionsTask, heatmap_loss
 from CardiacFusionLib.walls import cmr_insertions
+from CardiacFusionLib.walls.cmr import _flags
 from CardiacFusionLib.walls.cmr_insertions import (
     LV_PIXELS,
     NAMES,
     SIZE,
+    Seen,
     lv_window,
     read_maps,
     see_insertions,
@@ -105,6 +107,16 @@ def test_without_its_weights_the_outlines_landmarks_stay(monkeypatch, tmp_path) 
     outlined = {"lv_centre": np.zeros(3)}
     (kept,) = with_insertions([outlined], [spots()], [ring()], [POSE])
     assert set(kept) == {"lv_centre"}
+
+
+def test_a_slice_that_shows_one_insertion_only_is_doubted_and_stops_nothing(monkeypatch) -> None:
+    """The picture may show one insertion where the outlines show none."""
+    one_of_two = {NAMES[0]: Seen(np.ones(3), 0.9), NAMES[1]: Seen(np.zeros(3), 0.1)}
+    monkeypatch.setattr(cmr_insertions, "see_insertions", lambda image, labels, pose: one_of_two)
+    monkeypatch.setattr(cmr_insertions, "read_manifest", lambda: {cmr_insertions.MODEL: None})
+    landmarks = with_insertions([{"lv_centre": np.zeros(3)}], [spots()], [ring()], [POSE])
+    assert set(landmarks[0]) == {"lv_centre", NAMES[0]}
+    assert "no_insertions" in [f.name for f in _flags([ring()], [POSE], [1.0], landmarks)]
 
 
 def test_the_loss_falls_towards_the_true_place_and_towards_absent() -> None:
