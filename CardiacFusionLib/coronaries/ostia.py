@@ -21,6 +21,7 @@ CONTACT_MM = 6.0  # aorta voxels this near the LV are its annulus
 ZONE_MM = 38.0
 WALL_MM = 3.0  # an outline of the root may be off by so much
 WALL_SEEN_MM = 0.85  # a wall of 1 mm is not seen in larger voxels
+TUBE_SEEN = 0.5  # of the vesselness from which a voxel is tubular: an ostium is half aorta
 WALL_LIGHT = 0.8  # of blood's contrast; blood itself varies by less, a wall of 1 mm under the scanner's blur is darker
 
 
@@ -98,5 +99,6 @@ def walled(grid: SearchGrid, surface: NDArray[np.bool_], blood: Blood) -> Search
                 total += array[tuple(at.T)]
     light = (total / float(np.prod(grid.factors)) - SURROUNDINGS_HU) / blood.contrast_hu
     wall = np.zeros(grid.field.shape, bool)
-    wall.ravel()[flat] = light < WALL_LIGHT
+    # a thin or blurred artery is no brighter than that at its ostium, but a tube; a wall between two bloods is none
+    wall.ravel()[flat] = (light < WALL_LIGHT) & (grid.support.ravel()[flat] < TUBE_SEEN)
     return replace(grid, wall=wall) if (begin & ~wall).any() else grid

@@ -89,10 +89,19 @@ def test_a_way_that_leaves_its_vessel_is_no_closed_artery(beside_mm: float, clos
     arc = np.arange(0.0, 80.0, 0.5)
     diameter = np.full(len(arc), 2.5)
     diameter[(arc > 22) & (arc < 32)] = beside_mm
-    diameter[(arc > 18) & (arc < 21)] = 0.0
+    diameter[(arc > 16.5) & (arc < 21)] = 0.0
     branch = Branch("LCx", np.stack([arc, 0 * arc, 0 * arc], axis=1), diameter / 2)
     profile = Profile(diameter / 2, np.full(len(arc), 400.0), np.zeros(len(arc), bool), np.ones(len(arc)))
     assert len(find_stenoses(branch, profile)) == closures
+
+
+@pytest.mark.parametrize(("length_mm", "found"), [(2.0, 0), (4.0, 1)])
+def test_a_tight_place_shorter_than_any_plaque_is_where_a_way_crosses_a_wall(length_mm: float, found: int) -> None:
+    arc = np.arange(0.0, 80.0, 0.5)
+    diameter = np.where(np.abs(arc - 40.0) <= length_mm / 2, 0.5, 2.5)
+    branch = Branch("PDA", np.stack([arc, 0 * arc, 0 * arc], axis=1), diameter / 2, "RCA")
+    profile = Profile(diameter / 2, np.full(len(arc), 400.0), np.zeros(len(arc), bool), np.ones(len(arc)))
+    assert len(find_stenoses(branch, profile)) == found
 
 
 def test_a_branch_pulled_straight_runs_down_the_middle(vessel):

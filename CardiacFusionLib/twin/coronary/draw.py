@@ -88,8 +88,12 @@ class _Bed:
         tip, base = self.heart.landmarks["lv_cavity_tip"][2], self.heart.landmarks["base"][2]
         down = vessel[: int(np.argmin(vessel[:, 2])) + 1]
         at = down[np.argmin(np.abs(down[:, None, 2] - (tip + level * (base - tip))), axis=0)]
-        across = at[:, :2] - self.heart.lv_centre(at[:, 2])
-        return np.rad2deg(np.unwrap(np.arctan2(-across[:, 1], across[:, 0])))
+        return np.rad2deg(np.unwrap(np.deg2rad(self.angle_of(at))))
+
+    def angle_of(self, points: Points) -> Points:
+        """Angle (n,) about the LV's axis of points (n, 3)."""
+        across = points[:, :2] - self.heart.lv_centre(points[:, 2])
+        return np.rad2deg(np.arctan2(-across[:, 1], across[:, 0]))
 
     def on_wall(self, angle_deg: Points, level: Points) -> Points:
         """Points (n, 3) just outside the LV epicardium."""
@@ -153,7 +157,7 @@ def _left_courses(bed: _Bed, rng: np.random.Generator, dominance: str) -> list[_
         _Course("OM2", "LCx", _marginal(bed, lcx, rng, rng.uniform(-22, -10), rng.uniform(-38, -26))),
     ]
     if dominance in ("left", "co-dominant"):
-        courses.append(_Course("PLB", "LCx", _posterolateral(bed, lcx, rng)))
+        courses.append(_Course("PLB", "LCx", _posterolateral(bed, lcx, rng, dominance == "left")))
     if dominance == "left":
         courses.append(_Course("PDA", "LCx", _posterior_descending(bed, lcx, rng)))
     return courses
@@ -181,10 +185,14 @@ def _posterior_descending(bed: _Bed, parent: Points, rng: np.random.Generator) -
     return bed.path("PDA", np.concatenate([_nearest(parent, groove[0])[None], groove]), rng, 0.5)
 
 
-def _posterolateral(bed: _Bed, parent: Points, rng: np.random.Generator) -> Points:
-    """Over the inferolateral wall, from the end of the vessel that reaches past the crux."""
+def _posterolateral(bed: _Bed, parent: Points, rng: np.random.Generator, reaches_crux: bool = True) -> Points:
+    """Over the inferolateral wall, from the end of the vessel that reaches past the crux or (LCx) short of it."""
     levels = np.linspace(0.9, rng.uniform(0.3, 0.45), 7)
-    start = bed.groove(False, np.array([0.9]))[0] + rng.uniform(18, 24)
+    groove = bed.groove(False, np.array([0.9]))[0]
+    beside = float(rng.uniform(18, 24))
+    if not reaches_crux:  # an LCx that ends before the crux sends it down from its end, not back towards the RCA
+        beside = max(beside, float((bed.angle_of(parent[-1:])[0] - groove + 180.0) % 360.0 - 180.0))
+    start = groove + beside
     wall = bed.on_wall(np.linspace(start, start + rng.uniform(14, 24), 7), levels)
     return bed.path("PLB", np.concatenate([_nearest(parent, wall[0])[None], wall]), rng, 0.5)
 
