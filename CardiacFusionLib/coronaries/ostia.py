@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from CardiacFusionLib.coronaries.aorta import ascending
@@ -21,8 +22,9 @@ CONTACT_MM = 6.0  # aorta voxels this near the LV are its annulus
 ZONE_MM = 38.0
 WALL_MM = 3.0  # an outline of the root may be off by so much
 WALL_SEEN_MM = 0.85  # a wall of 1 mm is not seen in larger voxels
-TUBE_SEEN = 0.5  # of the vesselness from which a voxel is tubular: an ostium is half aorta
 WALL_LIGHT = 0.8  # of blood's contrast; blood itself varies by less, a wall of 1 mm under the scanner's blur is darker
+VESSEL_NEAR_MM = 3.0  # the artery that an ostium leads to is seen so near
+DIMMEST = 0.5  # an artery's light by the same measure; what is darker is no artery to compare a wall with
 
 
 @dataclass(frozen=True)
@@ -85,20 +87,28 @@ def walled(grid: SearchGrid, surface: NDArray[np.bool_], blood: Blood) -> Search
     begin = grid.of(surface)
     if not begin.any() or max(grid.volume.spacing_mm) > WALL_SEEN_MM:
         return grid
-    ring = distance_mm(begin, grid.sampling) <= WALL_MM
-    flat = np.flatnonzero(ring.ravel())
+    away = distance_mm(begin, grid.sampling)
+    light = _light(grid, away <= WALL_MM + VESSEL_NEAR_MM, blood)
+    # a thin or blurred artery is less bright than the aorta, at its ostium too: walls are dark against the artery's own
+    # light. Beside the aorta that light would be the aorta's.
+    vessel = np.where((grid.support >= 1.0) & (away >= 1.0), light, 0.0)
+    reach = [2 * round(VESSEL_NEAR_MM / s) + 1 for s in grid.sampling]
+    brightest = ndimage.maximum_filter(vessel, reach)
+    own = np.where(brightest >= DIMMEST, np.minimum(brightest, 1.0), 1.0)
+    wall = (away <= WALL_MM) & (light < WALL_LIGHT * own)
+    return replace(grid, wall=wall) if (begin & ~wall).any() else grid
+
+
+def _light(grid: SearchGrid, where: NDArray[np.bool_], blood: Blood) -> NDArray[np.float64]:
+    """Mean brightness, as a share of blood's contrast over fat, of the CT's voxels in each of the grid's; 0 elsewhere."""
+    flat = np.flatnonzero(where.ravel())
     index = np.stack(np.unravel_index(flat, grid.field.shape), axis=1) + grid.start
     low = index * np.asarray(grid.factors)
-    array = grid.volume.array
-    last = np.asarray(array.shape) - 1
+    last = np.asarray(grid.volume.array.shape) - 1
     total = np.zeros(len(flat))
-    for z in range(grid.factors[0]):
-        for y in range(grid.factors[1]):
-            for x in range(grid.factors[2]):
-                at = np.minimum(low + np.array([z, y, x]), last)
-                total += array[tuple(at.T)]
-    light = (total / float(np.prod(grid.factors)) - SURROUNDINGS_HU) / blood.contrast_hu
-    wall = np.zeros(grid.field.shape, bool)
-    # a thin or blurred artery is no brighter than that at its ostium, but a tube; a wall between two bloods is none
-    wall.ravel()[flat] = (light < WALL_LIGHT) & (grid.support.ravel()[flat] < TUBE_SEEN)
-    return replace(grid, wall=wall) if (begin & ~wall).any() else grid
+    for step in np.ndindex(*grid.factors):
+        at = np.minimum(low + np.asarray(step), last)
+        total += grid.volume.array[tuple(at.T)]
+    light = np.zeros(where.shape)
+    light.ravel()[flat] = (total / float(np.prod(grid.factors)) - SURROUNDINGS_HU) / blood.contrast_hu
+    return light

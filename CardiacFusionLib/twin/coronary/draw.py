@@ -144,7 +144,7 @@ def _left_courses(bed: _Bed, rng: np.random.Generator, dominance: str) -> list[_
 
     # LCx: in the left groove from the fork, angles falling through lateral (0) towards the crux
     crux = bed.crux_av - 360.0
-    end_deg = {"right": crux + rng.uniform(60, 80), "co-dominant": crux + rng.uniform(22, 30), "left": crux + 2.0}
+    end_deg = {"right": crux + rng.uniform(60, 80), "co-dominant": crux + rng.uniform(34, 44), "left": crux + 2.0}
     angles = np.linspace(lcx_first, end_deg[dominance], 10)
     lcx = bed.path("LCx", np.concatenate([fork[None], bed.ring.at(angles)]), rng, 0.5)
     courses = [
@@ -167,7 +167,7 @@ def _right_courses(bed: _Bed, rng: np.random.Generator, dominance: str) -> list[
     ostium = np.asarray(bed.heart.landmarks["right_ostium"], dtype=float)
     crux = bed.crux_av
     start = bed.right_av_start(ostium)
-    end_deg = {"left": crux - rng.uniform(35, 50), "right": crux + rng.uniform(12, 20), "co-dominant": crux + 3.0}
+    end_deg = {"left": crux - rng.uniform(35, 50), "right": crux + rng.uniform(12, 20), "co-dominant": crux}
     angles = np.linspace(start, end_deg[dominance], 9)
     rca = bed.path("RCA", np.concatenate([ostium[None], bed.ring.at(angles)]), rng, 0.6)
     courses = [_Course("RCA", None, rca)]
