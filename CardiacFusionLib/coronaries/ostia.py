@@ -100,7 +100,7 @@ def walled(grid: SearchGrid, surface: NDArray[np.bool_], blood: Blood) -> Search
 
 
 def _light(grid: SearchGrid, where: NDArray[np.bool_], blood: Blood) -> NDArray[np.float64]:
-    """Mean brightness of the CT's voxels in each of the grid's, as a share of blood's contrast over fat; 0 elsewhere."""
+    """Mean brightness of the CT's voxels in each of the grid's, as a share of blood's contrast; 0 elsewhere."""
     flat = np.flatnonzero(where.ravel())
     index = np.stack(np.unravel_index(flat, grid.field.shape), axis=1) + grid.start
     low = index * np.asarray(grid.factors)
