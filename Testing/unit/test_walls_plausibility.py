@@ -16,7 +16,7 @@ ADULT = {
     "thickness_mm": 10.0, "thickness_sd_mm": 0.5, "closed": 0.98, "contrast_hu": 300.0, "blood_spread": 0.1,
     "wall_hu": 110.0, "wall_spread": 0.15, "sharpness": 0.5, "soft_outside": 0.7, "cut_share": 0.0,
     "axis_disagreement_deg": 2.0, "roll_disagreement_deg": 4.0, "shift_disagreement_mm": 3.0, "unusual_axis_deg": 15.0,
-    "doubts": 0.0,
+    "doubts": 0.0, "slab_steps_mm": 0.8,
 }  # fmt: skip
 
 
@@ -44,6 +44,7 @@ def test_every_measure_has_a_range_and_an_adult_heart_lies_in_all() -> None:
         ("closed", 0.5, "50% of its cavity"),
         ("contrast_hu", -40.0, "-40 HU"),
         ("cut_share", 0.3, "outside the picture"),
+        ("slab_steps_mm", 12.0, "shifted against each other by 12 mm"),
         ("sharpness", float("nan"), "no sharpness"),
     ],
 )
