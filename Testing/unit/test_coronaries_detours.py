@@ -56,7 +56,7 @@ def test_pale_blood_is_faint_where_noise_hides_its_edge(hu: float, sd_hu: float,
     assert Blood(hu, sd_hu, 99, 57.0).is_faint is faint
 
 
-def loop_past_the_aorta() -> tuple[Volume, np.ndarray, SearchGrid, list[float]]:
+def loop_past_the_aorta(light: float = 1.0) -> tuple[Volume, np.ndarray, SearchGrid, list[float]]:
     """An artery that leaves a straight aorta at z 8 mm, bows out and passes by at z 40 mm, a wall of 1 mm between."""
     z, y, x = axes(90, 40, 60)
     aorta = np.hypot(y - 16, x - 10) < 8.0
@@ -67,6 +67,7 @@ def loop_past_the_aorta() -> tuple[Volume, np.ndarray, SearchGrid, list[float]]:
     for a, m in zip(at, middle):
         hu[np.linalg.norm([z - a, y - 16, x - m], axis=0) < 1.6] = BLOOD_HU
     hu[(np.linalg.norm([z - 8, y - 16], axis=0) < 1.6) & (x > 10) & (x < 21)] = BLOOD_HU
+    hu[(hu > 0) & ~aorta] = FAT_HU + light * (BLOOD_HU - FAT_HU)
     hu[aorta] = BLOOD_HU
     tube = np.where((hu > 0) & ~aorta, 0.25, 0.0).astype(np.float32)
     tube = np.maximum(tube, 0.6 * ndimage.maximum_filter(tube, 3))  # a filter blurs over a thin wall
@@ -76,8 +77,9 @@ def loop_past_the_aorta() -> tuple[Volume, np.ndarray, SearchGrid, list[float]]:
     return grid.volume, surface, grid, [8.0, 40.0]
 
 
-def test_a_way_does_not_leave_through_the_aorta_s_wall_where_an_artery_passes_by():
-    _, surface, grid, (ostium, passing) = loop_past_the_aorta()
+@pytest.mark.parametrize("light", [1.0, 0.78])  # a thin artery under the scanner's blur is dimmer than the aorta
+def test_a_way_does_not_leave_through_the_aorta_s_wall_where_an_artery_passes_by(light: float):
+    _, surface, grid, (ostium, passing) = loop_past_the_aorta(light)
     plain = grow_tree(grid, surface)
     guarded = grow_tree(walled(grid, surface, BLOOD), surface)
 
