@@ -43,7 +43,7 @@ RANGES: Mapping[str, tuple[Range, str]] = {
     "wall_hu": (Range(20, 260, 40), "its muscle measures {:.0f} HU"),
     "wall_spread": (Range(0, 0.5, 0.15), "its muscle is uneven ({:.0%} of the contrast)"),
     "sharpness": (Range(0.30, 1.5, 0.025), "its border is blurred ({:.0%} of the contrast within 2 mm)"),
-    # hearts as they are measure 0.4-1.9; slabs 2 mm off their place 3-4 (Dice of the wall 0.85), 4 mm 7-8 (0.75)
+    # hearts as they are measure 0.6-2.5; slabs 2 mm off their place 3-4 (Dice of the wall 0.85), 4 mm 7-9 (0.75)
     "slab_steps_mm": (Range(0, 2.5, 2.2), "its slices are shifted against each other by {:.0f} mm"),
     "soft_outside": (Range(0.25, 1, 0.1), "only {:.0%} of its surroundings are fat or lung"),
     "cut_share": (Range(0, 0.01, 0.012), "{:.0%} of it lie outside the picture"),
