@@ -28,6 +28,7 @@ def _lazy(module: str, attribute: str) -> Callable[[], TrainingTask]:
 
 TASKS: dict[str, Callable[[], TrainingTask]] = {
     "aif": _lazy("aif", "AifTask"),
+    "cmr_frames": _lazy("cmr_real", "CmrRealTask"),
     "cmr_insertions": _lazy("cmr_insertions", "CmrInsertionsTask"),
     "cmr_landmarks": _lazy("cmr_landmarks", "CmrLandmarksTask"),
     "cmr_walls": _lazy("cmr_walls", "CmrWallsTask"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from CardiacFusionLib.models.loading import load
+from CardiacFusionLib.models.loading import entry_of, load
+from CardiacFusionLib.models.manifest import read_manifest
 from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.spatial.labels import CMR_LABEL_COUNT, Label
 from CardiacFusionLib.spatial.quality import Flag, Level, Quality
@@ -24,12 +26,14 @@ from CardiacFusionLib.walls.cmr_find import find_lv
 from CardiacFusionLib.walls.cmr_input import CHANNELS, even_out, read_plane, write_back
 from CardiacFusionLib.walls.cmr_insertions import with_insertions
 from CardiacFusionLib.walls.cmr_stack import axis_line, near_axis, sight
-from CardiacFusionLib.walls.cmr_tidy import tidy
+from CardiacFusionLib.walls.cmr_tidy import tidy, widened
 from CardiacFusionLib.walls.phases_cmr import phase_images
 from CardiacFusionLib.walls.result import CmrWalls, Located
 from CardiacFusionLib.walls.stack_landmarks import locate_ends
 
 MODEL = "cmr_walls"
+# a second network for single frames, trained longer on real ones, closed cavities and odd shading among them
+FRAME_MODEL = "cmr_frames"
 STAGE = "CMR walls"
 # the fine pass is the mean over these views: turned by degrees, zoomed, mirrored; a single frame, whose scale and place
 # no other slice confirms, is seen a little wider (each set was the better one on its kind of real images)
@@ -40,28 +44,50 @@ MIN_CLOSED = 0.85  # share of the cavity's outline that the wall must cover
 MIN_CERTAINTY = 0.75  # mean probability of the winning class within the LV
 
 
-def _run(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Class probabilities (n, class, y, x) of evened images (n, channel, y, x)."""
+def _asked(single: bool) -> tuple[str, ...]:
+    """The networks that are asked together: for single frames two, unless only one is installed or the user's own
+    network stands in the place of ours."""
+    alone = not single or FRAME_MODEL not in read_manifest() or "backend" in entry_of(MODEL).architecture
+    return (MODEL,) if alone else (MODEL, FRAME_MODEL)
+
+
+def _run(images: NDArray[np.float32], names: Sequence[str] = (MODEL,)) -> NDArray[np.float32]:
+    """Class probabilities (n, class, y, x) of evened images (n, channel, y, x).
+
+    Of two networks both tell where the ventricles lie (their mean); what is blood within the left one, the last does.
+    """
     import torch
 
-    network = load(MODEL)
-    device = next(network.parameters()).device
-    with torch.inference_mode():
-        scores = network(torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)).to(device))
-        return np.asarray(torch.softmax(scores.float(), dim=1).cpu().numpy(), dtype=np.float32)
+    found = []
+    for name in names:
+        network = load(name)
+        device = next(network.parameters()).device
+        with torch.inference_mode():
+            scores = network(torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)).to(device))
+            found.append(torch.softmax(scores.float(), dim=1).cpu().numpy())
+    mean = np.asarray(np.mean(found, axis=0), dtype=np.float32)
+    if len(found) > 1:
+        blood, muscle = found[-1][:, Label.LV_CAVITY], found[-1][:, Label.MYOCARDIUM]
+        share = blood / np.maximum(blood + muscle, 1e-6)
+        ventricle = mean[:, Label.LV_CAVITY] + mean[:, Label.MYOCARDIUM]
+        mean[:, Label.LV_CAVITY], mean[:, Label.MYOCARDIUM] = share * ventricle, (1 - share) * ventricle
+    return mean
 
 
 def _outline(
-    images: Sequence[NDArray[np.float32]], poses: Sequence[SlicePose], axes: NDArray[np.float64]
+    images: Sequence[NDArray[np.float32]],
+    poses: Sequence[SlicePose],
+    axes: NDArray[np.float64],
+    names: Sequence[str],
 ) -> list[NDArray[np.float32]]:
     """Class probabilities (4, y, x) on each image's own pixels: the mean over several views of the same window."""
-    window = find_lv(images, poses, axes, _run)
+    window = find_lv(images, poses, axes, partial(_run, names=names))
     looks = LOOKS if len(images) > 1 else FRAME_LOOKS
     views = [replace(window, angle_deg=a, pixel_mm=window.pixel_mm * z, mirrored=m) for a, z, m in looks]
     result = []
     for image, pose in zip(images, poses):
         shape = (image.shape[1], image.shape[2])
-        seen = _run(np.stack([even_out(read_plane(image, pose, axes, v)) for v in views]))
+        seen = _run(np.stack([even_out(read_plane(image, pose, axes, v)) for v in views]), names)
         mean = np.mean([write_back(p, shape, pose, axes, v) for p, v in zip(seen, views)], axis=0)
         mean[0] += 1.0 - mean.sum(axis=0)  # beyond the window there is background
         result.append(mean.astype(np.float32))
@@ -75,11 +101,16 @@ def _certainty(labels: NDArray[np.uint8], probabilities: NDArray[np.float32]) ->
 
 
 def _segment(
-    images: Sequence[NDArray[np.float32]], poses: Sequence[SlicePose]
+    images: Sequence[NDArray[np.float32]], poses: Sequence[SlicePose], single: bool = False
 ) -> tuple[list[NDArray[np.uint8]], list[float]]:
-    """Labels and certainty (mean probability of the winner within the LV) of parallel slices (channel, y, x)."""
+    """Labels and certainty (mean probability of the winner within the LV) of parallel slices (channel, y, x).
+
+    ``single``: the channels of each slice are one frame four times over. How far outside its edge the cavity of such a
+    frame is outlined is a fact of the weights, as trained.
+    """
     axes = canonical_axes(poses[0].normal)
-    seen = _outline(images, poses, axes)
+    names = _asked(single)
+    seen = _outline(images, poses, axes, names)
     labels = [tidy(p.argmax(axis=0).astype(np.uint8), pose.spacing_mm) for p, pose in zip(seen, poses)]
     if len(labels) > 1:
         sightings = [
@@ -91,7 +122,9 @@ def _segment(
             centres, radius = line
             seen = [near_axis(p, pose, axes, c, radius) for p, pose, c in zip(seen, poses, centres)]
             labels = [tidy(p.argmax(axis=0).astype(np.uint8), pose.spacing_mm) for p, pose in zip(seen, poses)]
-    return labels, [_certainty(one, p) for one, p in zip(labels, seen)]
+    certainty = [_certainty(one, p) for one, p in zip(labels, seen)]
+    margin_mm = float(entry_of(names[-1]).input.get("frame_margin_mm", 0.0)) if single else 0.0
+    return [widened(one, pose.spacing_mm, margin_mm) for one, pose in zip(labels, poses)], certainty
 
 
 def _flags(
@@ -175,7 +208,7 @@ def segment_stack(images: NDArray[np.float32], poses: Sequence[SlicePose]) -> Cm
     if images.ndim != 3 or len(images) != len(poses) or not np.all(np.isfinite(images)):
         raise BadInputError(f"A stack is (slice, y, x) of finite values with one pose a slice; got {images.shape}.")
     channels = [_as_phases(image) for image in images]
-    labels, certainty = _segment(channels, poses)
+    labels, certainty = _segment(channels, poses, single=True)
     landmarks = _landmarks(channels, labels, poses)
     flags = _flags(labels, poses, certainty, landmarks)
     return CmrWalls(np.stack(labels), landmarks, Quality.of(flags), _ends(labels, poses))
@@ -194,4 +227,4 @@ def segment_frame(image: NDArray[np.float32], spacing_mm: tuple[float, float]) -
     if image.ndim != 2 or not np.all(np.isfinite(image)):
         raise BadInputError(f"A CMR frame is one 2D picture of finite values; this one has shape {image.shape}.")
     pose = SlicePose((0.0, 0.0, 0.0), canonical_axes(MEAN_LONG_AXIS_LPS), spacing_mm, 8.0)
-    return _segment([_as_phases(image)], [pose])[0][0]
+    return _segment([_as_phases(image)], [pose], single=True)[0][0]

@@ -11,6 +11,7 @@ from CardiacFusionLib.spatial.labels import Label
 
 RV_REACH_MM = 6.0  # RV blood farther from the LV wall is another vessel
 MIN_LV_MM2 = 60.0  # less than this, cavity and wall together, is no LV cross-section
+EDGE_SMOOTH_PX = 0.7  # distances to a stair-stepped outline are evened out by so much before they are compared
 
 
 def tidy(labels: NDArray[np.uint8], spacing_mm: tuple[float, float]) -> NDArray[np.uint8]:
@@ -44,6 +45,26 @@ def tidy(labels: NDArray[np.uint8], spacing_mm: tuple[float, float]) -> NDArray[
         sizes = ndimage.sum_labels(rv > 0, rv, index) * near
         if sizes.max() > 0:
             result[rv == 1 + int(np.argmax(sizes))] = Label.RV_CAVITY
+    return result
+
+
+def widened(labels: NDArray[np.uint8], spacing_mm: tuple[float, float], margin_mm: float) -> NDArray[np.uint8]:
+    """Labels (y, x) with the cavity's outline ``margin_mm`` farther out, into the wall only; parts of a pixel count.
+
+    ``spacing_mm`` (x, y). The outer edge of the wall, the RV and a cavity without a wall stay as they are.
+    """
+    cavity = labels == Label.LV_CAVITY
+    if margin_mm <= 0 or not cavity.any():
+        return labels
+    sampling = spacing_mm[::-1]
+    # distances run between pixels' centres, the edge half way between them
+    half = 0.5 * float(np.mean(spacing_mm))
+    outside = ndimage.distance_transform_edt(~cavity, sampling=sampling)
+    inside = ndimage.distance_transform_edt(cavity, sampling=sampling)
+    beyond = np.where(cavity, half - inside, outside - half)
+    result = labels.copy()
+    near = ndimage.gaussian_filter(beyond, EDGE_SMOOTH_PX) <= margin_mm
+    result[near & (labels == Label.MYOCARDIUM)] = Label.LV_CAVITY
     return result
 
 
