@@ -147,7 +147,7 @@ def evaluate_real_cmr(data_folder: Path) -> dict[str, Any]:
     """Figures of the shipped CMR weights on real images: ``sunnybrook`` and ``cine``, those of them that are there.
 
     The shipped weights have learnt from Sunnybrook (Docs/models/cmr_walls.md): its figure here is that of images seen
-    in training. The leave-one-patient-out figure stands in the manifest's metrics.
+    in training. Patients left out are the matter of ``leave_out.py``.
     """
     found: dict[str, Any] = {}
     for name, measure in (("sunnybrook", sunnybrook), ("cine", cine)):
