@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from CardiacFusionLib.models.manifest import models_folder
+from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.sections import MEAN_LONG_AXIS_LPS, canonical_axes
 from CardiacFusionLib.spatial.series import SlicePose
 from CardiacFusionLib.training.cmr_insertions import CmrInsertionsTask, heatmap_loss
@@ -90,13 +91,19 @@ def test_places_are_told_in_the_patient_however_the_picture_is_stored(monkeypatc
         assert found[name].place == pytest.approx(POSE.points_lps(place), abs=0.7)
 
 
-def test_where_the_network_is_unsure_the_outlines_landmarks_stay(monkeypatch) -> None:
+@pytest.mark.parametrize(("rv_mm", "kept_too"), [(30.0, True), (6.0, False)])
+def test_where_the_network_is_unsure_outlined_marks_stay_unless_of_a_sliver(monkeypatch, rv_mm, kept_too) -> None:
     monkeypatch.setattr(cmr_insertions, "load", lambda name: SpotReader(100.0))
     monkeypatch.setattr(cmr_insertions, "read_manifest", lambda: {cmr_insertions.MODEL: None})
     outlined = {"lv_centre": np.zeros(3), NAMES[0]: np.ones(3)}
-    (kept,) = with_insertions([outlined], [spots()], [ring()], [POSE])
-    assert set(kept) == set(outlined)
-    assert kept[NAMES[0]] == pytest.approx(np.ones(3))
+    labels = ring()
+    x = np.mgrid[: SHAPE[0], : SHAPE[1]][1]
+    beside = (labels == 0) & (x < 55) & (x > 55 - (30.0 + rv_mm) / SPACING)
+    beside[: int(44 - 25 / SPACING)] = beside[int(44 + 25 / SPACING) :] = False
+    labels[beside] = Label.RV_CAVITY
+    (kept,) = with_insertions([outlined], [spots()], [labels], [POSE])
+    assert (NAMES[0] in kept) is kept_too
+    assert "lv_centre" in kept
 
 
 def test_without_its_weights_the_outlines_landmarks_stay(monkeypatch, tmp_path) -> None:
