@@ -73,8 +73,8 @@ evaluation: $(VENV)/.ready
 	  --cache build/evaluation/quality --json $(FIGURES)/quality.json
 	$(BIN)/cardiacfusion --threads 1 evaluate perfusion_study --cases $(STUDY_CASES) --seed 2000 \
 	  --cache build/evaluation/perfusion_study --json $(FIGURES)/perfusion_study.json
-	$(BIN)/cardiacfusion --threads 1 evaluate coronaries_fine --cases $(STUDY_CASES) --seed 2000 \
-	  --cache build/evaluation/coronaries_fine --json $(FIGURES)/coronaries_fine.json
+	$(BIN)/cardiacfusion --threads 1 evaluate findings_fine --cases $(STUDY_CASES) --seed 2000 \
+	  --cache build/evaluation/findings_fine --json $(FIGURES)/findings_fine.json
 	$(BIN)/cardiacfusion --threads 1 evaluate coronaries_robust --cases $(ROBUST_CASES) --seed 2000 \
 	  --cache build/evaluation/coronaries_robust --json $(FIGURES)/coronaries_robust.json
 	$(BIN)/cardiacfusion evaluate real --json $(FIGURES)/real.json
