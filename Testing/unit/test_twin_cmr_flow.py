@@ -49,7 +49,7 @@ def test_a_stenosed_lad_lowers_stress_flow_in_the_anterior_wall_only(heart, open
     ill = field(heart, narrowed(open_tree, "LAD", 12.0, 88.0, 10.0))
     ratio = ill.mbf(MIDDLE, ANGLES, LEVELS, "stress") / healthy.mbf(MIDDLE, ANGLES, LEVELS, "stress")
     anterior = (np.abs(ANGLES - 120) < 15) & (LEVELS < 0.6)
-    inferolateral = np.abs(ANGLES - 320) < 15
+    inferolateral = (np.abs(ANGLES - 320) < 15) & (LEVELS > 0.2)  # the LAD goes round the apex
     assert ratio[anterior].mean() < 0.65
     assert ratio[inferolateral].mean() > 0.95
     rest = ill.mbf(MIDDLE, ANGLES, LEVELS, "rest") / healthy.mbf(MIDDLE, ANGLES, LEVELS, "rest")
