@@ -22,6 +22,7 @@ from CardiacFusionLib.training.evaluation.quality_study import GOOD, inputs, qua
 from CardiacFusionLib.training.evaluation.real_ct_looks import LOOKS
 from CardiacFusionLib.training.evaluation.registration_figures import registration_figures
 from CardiacFusionLib.training.evaluation.run import stages_of
+from CardiacFusionLib.training.evaluation.studies import STUDIES
 from CardiacFusionLib.training.evaluation.summary import OURS, describe, summarise, summarise_peers
 from CardiacFusionLib.training.evaluation.true_marks import INSERTIONS, material_marks, plane_points
 from CardiacFusionLib.twin.heart.anatomy import Heart
@@ -212,3 +213,19 @@ def test_confidence_is_held_against_right_and_wrong_poses() -> None:
     assert figures["confidence_sure_right"] == {"mean": pytest.approx(2 / 3), "n": 3}
     assert figures["confidence_unsure_right"] == {"mean": 0.0, "n": 1}
     assert figures["confidence_brier"]["mean"] == pytest.approx((0.01 + 0.04 + 0.49 + 0.04) / 4)
+
+
+def test_the_findings_study_counts_every_heart_and_names_what_failed() -> None:
+    tree = {"kind": "normal", "figures": {"overlap": 0.9}, "conflicts": []}
+    _, _, summarise = STUDIES["findings_fine"]
+    found = summarise(
+        [
+            tree | {"fusion": {"normal_clean": 1.0}},
+            tree | {"fusion": {"normal_clean": 0.0}},
+            tree | {"fusion": {}, "failure": "The series shows no ventricle.", "figures": {"overlap": 0.6}},
+        ]
+    )
+    assert found["findings_fine"]["normal_clean"]["mean"] == 0.5
+    assert found["coronaries_fine"]["overlap"]["n"] == 3
+    assert found["coronaries_fine"]["overlap"]["mean"] == pytest.approx(0.8)
+    assert found["failures_of_findings"] == ["The series shows no ventricle."]
