@@ -17,6 +17,7 @@ from CardiacFusionLib.training.evaluation.cache import Cache
 from CardiacFusionLib.training.evaluation.case import CaseFigures
 from CardiacFusionLib.training.evaluation.cmr_figures import in_image_figures, predict_the_mean
 from CardiacFusionLib.training.evaluation.corruption import CORRUPTIONS, head, noise
+from CardiacFusionLib.training.evaluation.ct_figures import landmark_figures, marks_in_window
 from CardiacFusionLib.training.evaluation.overlap import dice, hausdorff95_mm
 from CardiacFusionLib.training.evaluation.quality_study import GOOD, inputs, quality_figures
 from CardiacFusionLib.training.evaluation.real_ct_looks import LOOKS
@@ -116,6 +117,23 @@ def test_ours_is_shown_on_the_very_cases_that_peers_were_run_on() -> None:
     peers = summarise_peers(cases())
     assert peers[OURS]["reorientation"]["axis_deg"] == {"mean": 1.0, "sd": 0.0, "worst": 1.0, "n": 1}
     assert peers["mean_pose"]["reorientation"]["axis_deg"]["mean"] == 20.0
+
+
+def test_the_cts_landmarks_stand_beside_the_mean_of_the_other_hearts() -> None:
+    frame = HeartPose(np.eye(4))
+    apexes = [np.array([0.0, 0.0, z]) for z in (-40.0, -45.0, -50.0)]
+    truths = [HeartPose(np.eye(4), {"apex": apex, "base": np.array([0.0, 0.0, 45.0])}) for apex in apexes]
+    found = HeartPose(np.eye(4), {"apex": apexes[0], "base": np.array([3.0, 4.0, 45.0])})
+    assert landmark_figures(found, truths[0]) == {"apex_mm": 0.0, "base_mm": 5.0}
+    made = [
+        CaseFigures(k, "normal", {"reorientation": landmark_figures(found, truth)},
+                    samples={"ct_marks": marks_in_window(truth, frame)})
+        for k, truth in enumerate(truths)
+    ]  # fmt: skip
+    peers = summarise_peers(made)
+    assert peers["predict_the_mean"]["reorientation"]["apex_mm"]["mean"] == pytest.approx(5.0)  # 7.5, 0 and 7.5 off
+    assert peers["predict_the_mean"]["reorientation"]["base_mm"]["worst"] == 0.0
+    assert peers[OURS]["reorientation"]["apex_mm"]["worst"] == 10.0
 
 
 def test_finished_cases_are_read_again_unless_something_changed(tmp_path: Path) -> None:

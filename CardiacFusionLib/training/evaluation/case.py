@@ -162,6 +162,8 @@ def _ct_figures(case: CaseFigures, results: Results, drawn: DrawnTwin, labels: V
         figures = ct_figures.pose_figures(results.pose, drawn.ct_pose)
         first = ct_figures.pose_figures(results.reorientation.pose, drawn.ct_pose)
         figures |= {f"first_{name}": value for name, value in first.items()}
+        figures |= ct_figures.landmark_figures(results.pose, drawn.ct_pose)
+        case.samples["ct_marks"] = ct_figures.marks_in_window(drawn.ct_pose, results.reorientation.geometric_pose)
         figures["confidence"] = results.reorientation.pose.confidence
         figures |= ct_figures.aspect_figures(results.ct_walls.labels, labels, drawn.ct_pose)
         case.figures["reorientation"] = _clocked(figures, "reorientation", results)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -13,6 +15,7 @@ from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.training.evaluation.overlap import dice, hausdorff95_mm
 
 Figures = dict[str, float]
+ENDS = ("apex", "base")
 ROUND = 0.95  # a heart whose true cross-sections have at least this aspect ratio counts as round
 
 
@@ -34,6 +37,25 @@ def pose_figures(pose: HeartPose, truth: HeartPose) -> Figures:
         "roll_deg": abs(roll_angle_deg(pose, truth)),
         "centre_mm": float(np.linalg.norm(origin)),
     }
+
+
+def landmark_figures(pose: HeartPose, truth: HeartPose) -> Figures:
+    """How far apex (epicardial tip) and base (middle of the mitral annulus) of a pose lie off, mm."""
+    return {f"{name}_mm": float(np.linalg.norm(pose.landmarks[name] - truth.landmarks[name])) for name in ENDS}
+
+
+def marks_in_window(truth: HeartPose, frame: HeartPose) -> dict[str, list[float]]:
+    """True apex and base (mm) in a frame found without the landmark network: what 'predict the mean' learns from and is
+    judged by. A window about the reoriented ventricle tells as much before it is looked at."""
+    return {name: frame.to_heart(truth.landmarks[name]).tolist() for name in ENDS}
+
+
+def predict_the_mean(cases: Sequence[Mapping[str, Sequence[float]]]) -> list[Figures]:
+    """What a guess at the mean place of all *other* hearts' landmarks would have scored, heart by heart."""
+    places = np.array([[case[name] for name in ENDS] for case in cases])
+    others = (places.sum(axis=0) - places) / (len(places) - 1)
+    errors = np.linalg.norm(others - places, axis=2)
+    return [{f"{name}_mm": float(e) for name, e in zip(ENDS, row)} for row in errors]
 
 
 def aspect_ratio(labels: Volume) -> float:

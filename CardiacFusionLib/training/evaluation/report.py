@@ -36,6 +36,8 @@ TWIN = (
     Row("reorientation", "axis_deg", "long axis in space", "°"),
     Row("reorientation", "roll_deg", "roll", "°", ("<=", 3.0)),
     Row("reorientation", "centre_mm", "centre of the heart frame", "mm", ("<=", 2.0)),
+    Row("reorientation", "apex_mm", "apex on CT", "mm", ("<=", 2.0)),
+    Row("reorientation", "base_mm", "base (middle of the mitral annulus) on CT", "mm", ("<=", 2.0)),
     Row("reorientation", "wall_dice", "wall CMR–CT before the SDN, Dice", "", (">=", 0.75)),
     Row("reorientation", "aspect_ratio", "aspect ratio of truly round hearts", "", (">=", 0.94)),
     Row("ct_walls", "cavity_dice", "LV cavity on CT, Dice", "", (">=", 0.95)),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from CardiacFusionLib.training.evaluation import metrics
+from CardiacFusionLib.training.evaluation import ct_figures, metrics
 from CardiacFusionLib.training.evaluation.case import CaseFigures
 from CardiacFusionLib.training.evaluation.cmr_figures import predict_the_mean
 
@@ -59,6 +59,12 @@ def summarise_peers(cases: Sequence[CaseFigures]) -> dict[str, Summary]:
         peers["predict_the_mean"] = gather([{"landmarks": figures} for figures in predict_the_mean(marks)])
         mine = gather([{"landmarks": c.figures["landmarks"]} for c in cases if "marks" in c.samples])
         peers[OURS] = {**peers.get(OURS, {}), **mine}
+    seen = [c for c in compared or cases if "ct_marks" in c.samples]
+    if len(seen) > 1:
+        guessed = ct_figures.predict_the_mean([c.samples["ct_marks"] for c in seen])
+        peers.setdefault("predict_the_mean", {}).update(gather([{"reorientation": figures} for figures in guessed]))
+        mine = gather([{"reorientation": c.figures["reorientation"]} for c in seen])
+        peers[OURS] = {**mine, **peers.get(OURS, {})}
     return peers
 
 
