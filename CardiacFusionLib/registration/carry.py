@@ -22,6 +22,7 @@ from CardiacFusionLib.registration.stage import (
     _cmr_section,
     _doubt,
     _insertion_distance,
+    lay_upon,
 )
 from CardiacFusionLib.spatial.pose import HeartPose
 from CardiacFusionLib.spatial.quality import Flag, Quality
@@ -53,7 +54,7 @@ def carried(
     moving = np.stack([_cmr_section(w, p, pairing) for w, p in zip(walls.labels, series.poses)])
     forward = np.stack([_moved(old, old_pose, ct_walls.pose, pairing, series, s) for s in range(len(fixed))])
     inverse = np.stack([_moved_inverse(old, old_pose, ct_walls.pose, pairing, series, s) for s in range(len(fixed))])
-    before = np.array([wall_dice(f, m) for f, m in zip(fixed, moving)])
+    before = np.array([wall_dice(f, m) for f, m in zip(fixed, lay_upon(fixed, moving)[1])])
     warped = np.stack([from_maps(warp_maps(one_hot(m), u)) for m, u in zip(moving, forward)])
     after = np.array([wall_dice(f, w) for f, w in zip(fixed, warped)])
     for s in np.flatnonzero(np.nan_to_num(after, nan=1.0) < np.nan_to_num(old.wall_dice_after) - WORSE_DICE):

@@ -42,7 +42,7 @@ class Registration:
     ct_labels: NDArray[np.uint8]  # (slice, y, x) fixed
     cmr_labels: NDArray[np.uint8]  # (slice, y, x) moving, rigidly placed
     warped_labels: NDArray[np.uint8]  # (slice, y, x) moving after the displacement
-    wall_dice_before: NDArray[np.float64]  # (slice,)
+    wall_dice_before: NDArray[np.float64]  # (slice,) with each slice shifted in its plane, before any bending
     wall_dice_after: NDArray[np.float64]
     folded_share: NDArray[np.float64]
     rv_insertion_mm: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (slice,) mean distance after

@@ -14,6 +14,7 @@ from CardiacFusionLib.registration.deformation import (
     wall_dice,
     warp_maps,
 )
+from CardiacFusionLib.registration.in_plane import in_plane_offset
 from CardiacFusionLib.registration.result import GRID_SHAPE, GRID_SPACING_MM, Pairing, Registration
 from CardiacFusionLib.registration.sections import class_maps
 from CardiacFusionLib.spatial.labels import Label
@@ -29,6 +30,7 @@ MIN_DICE = 0.70  # wall overlap after registration below which the slice is doub
 MAX_FOLDED = 0.0005
 MAX_INSERTION_MM = 10.0
 MAX_LOSS = 0.02  # a deformation that lowers the wall overlap by more is not used
+MAX_OFFSET_MM = 10.0  # a slice farther off than this in its plane is doubtful
 MIN_WALL_MM2 = 100.0
 
 
@@ -36,7 +38,8 @@ def register(ct: Volume, ct_walls: CtWalls, series: Series, walls: CmrWalls, pai
     """Match every CMR slice to the CT on the common short-axis grid; fixed is the CT, moving the CMR.
 
     The match rests on both walls' labels, so neither scanner's contrast matters; ``ct`` and ``series`` give geometry.
-    Where CT or CMR shows no wall at a height, the slice keeps its rigid place and is flagged.
+    Each slice is first shifted in its plane onto the CT's section (breath-holds), then bent. Where CT or CMR shows no
+    wall at a height, the slice keeps its rigid place and is flagged.
     """
     fixed = np.stack([_ct_section(ct_walls, z) for z in pairing.z_mm])
     moving = np.stack([_cmr_section(w, p, pairing) for w, p in zip(walls.labels, series.poses)])
@@ -45,12 +48,16 @@ def register(ct: Volume, ct_walls: CtWalls, series: Series, walls: CmrWalls, pai
         [min((f == Label.MYOCARDIUM).sum(), (m == Label.MYOCARDIUM).sum()) * pixel >= MIN_WALL_MM2
          for f, m in zip(fixed, moving)]
     )  # fmt: skip
-    forward = np.zeros((len(fixed), 2, *GRID_SHAPE), np.float32)
-    inverse = np.zeros_like(forward)
+    offsets, laid = lay_upon(fixed, moving)
+    forward = offsets[:, :, None, None] * np.ones(GRID_SHAPE, np.float32)
+    inverse = -forward
     if usable.any():
-        forward[usable], inverse[usable] = deform(fixed[usable], moving[usable])
+        bent, back = deform(fixed[usable], laid[usable])
+        # the fixed point p shows the slice at p + bent(p) + offset; a point q of it comes to q - offset + back(there)
+        forward[usable] += bent
+        inverse[usable] += [warp_maps(v, u) for v, u in zip(back, inverse[usable])]
     flags: list[Flag] = []
-    before = np.array([wall_dice(f, m) for f, m in zip(fixed, moving)])
+    before = np.array([wall_dice(f, m) for f, m in zip(fixed, laid)])
     warped = np.stack([from_maps(warp_maps(one_hot(m), u)) for m, u in zip(moving, forward)])
     after = np.array([wall_dice(f, w) for f, w in zip(fixed, warped)])
     for i in range(len(fixed)):
@@ -58,8 +65,12 @@ def register(ct: Volume, ct_walls: CtWalls, series: Series, walls: CmrWalls, pai
             side = "CT" if (fixed[i] == Label.MYOCARDIUM).sum() * pixel < MIN_WALL_MM2 else "CMR"
             flags.append(_doubt("no_wall", f"the {side} shows no wall for CMR slice {i + 1}: it is placed rigidly"))
         elif after[i] < before[i] - MAX_LOSS:
-            forward[i], inverse[i], warped[i], after[i] = 0, 0, moving[i], before[i]
+            forward[i], inverse[i] = offsets[i][:, None, None], -offsets[i][:, None, None]
+            warped[i], after[i] = laid[i], before[i]
             flags.append(_doubt("not_better", f"bending CMR slice {i + 1} gave no better match: it is placed rigidly"))
+    for i in np.flatnonzero(usable & (np.hypot(*offsets.T) > MAX_OFFSET_MM)).tolist():
+        reason = f"CMR slice {i + 1} lies {np.hypot(*offsets[i]):.0f} mm beside its neighbours: check its breath-hold"
+        flags.append(_doubt("slice_offset", reason))
     folded = np.array([folded_share(u) for u in forward])
     insertions = np.array([_insertion_distance(f, w) for f, w in zip(fixed, warped)])
     for i in np.flatnonzero(usable).tolist():
@@ -78,6 +89,15 @@ def register(ct: Volume, ct_walls: CtWalls, series: Series, walls: CmrWalls, pai
     return Registration(
         pairing, forward, inverse, fixed, moving, warped, before, after, folded, insertions, Quality.of(flags)
     )
+
+
+def lay_upon(fixed: NDArray[np.uint8], moving: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """In-plane offsets (slice, 2) in mm of labels ``moving`` (slice, y, x) against ``fixed``, and ``moving`` without
+    them."""
+    offsets = np.array([in_plane_offset(f, m) for f, m in zip(fixed, moving)], np.float32)
+    still = np.ones((2, *GRID_SHAPE), np.float32)
+    laid = [from_maps(warp_maps(one_hot(m), o[:, None, None] * still)) for m, o in zip(moving, offsets)]
+    return offsets, np.stack(laid)
 
 
 def deform(fixed: NDArray[np.uint8], moving: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
