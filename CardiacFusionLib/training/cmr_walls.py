@@ -38,6 +38,36 @@ def _slice(seed: int) -> CmrSample:
     return cmr_training_slice(seed, SOURCE_SIZE)
 
 
+def turned_places(
+    rng: np.random.Generator, size: int, *, wide: bool, turned_share: float = 0.4
+) -> tuple[NDArray[np.float64], bool]:
+    """Where the pixels of a turned, mirrored, scaled, shifted and gently bent window lie: (x, y) in mm about the middle
+    of the slice, shape (2, size, size), and whether it is mirrored. ``wide``: any scale, as pictures without a pixel
+    size have. ``turned_share`` of the windows are turned by any angle. Now and then the heart lies at the edge.
+    """
+    angle = rng.uniform(-180, 180) if rng.random() < turned_share else rng.normal(0, 15)
+    mirror = -1.0 if rng.random() < 0.15 else 1.0
+    scale = float(np.exp(rng.uniform(-0.5, 0.45) if wide else rng.normal(0, 0.12)))
+    stretch = float(np.exp(rng.normal(0, 0.05)))
+    reach = 45.0 if rng.random() < 0.2 else 12.0
+    shift = rng.uniform(-reach, reach, 2)
+    step = (np.arange(size) - (size - 1) / 2) * PIXEL_MM
+    v, u = np.meshgrid(step, step, indexing="ij")
+    c, s = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    x = (c * u * mirror - s * v) * scale * stretch + shift[0]
+    y = (s * u * mirror + c * v) * scale / stretch + shift[1]
+    return np.stack([x, y]), mirror < 0
+
+
+def bent(places: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Places (2, size, size) of a window, half of the time with a gentle bend of a few millimetres."""
+    if rng.random() < 0.5:
+        bend = rng.normal(0, 1, (2, 6, 6)) * rng.uniform(0, 2.5)
+        size = places.shape[-1]
+        return np.stack([p + ndimage.zoom(b, size / 6, order=3, mode="nearest") for p, b in zip(places, bend)])
+    return places
+
+
 def turned_window(
     images: NDArray[np.floating],
     labels: NDArray[np.uint8],
@@ -47,25 +77,12 @@ def turned_window(
     wide: bool,
     centre_xy: NDArray[np.floating] | None = None,
 ) -> tuple[NDArray, NDArray]:
-    """A turned, mirrored, scaled, shifted and gently bent window of images (channel, y, x) and labels (y, x) on the
-    network's grid. ``wide``: any scale, as pictures without a pixel size have. It lies about ``centre_xy`` (pixels,
-    default the middle), now and then with the heart at its edge.
+    """Images (channel, y, x) and labels (y, x) in a bent window of :func:`turned_places` on the network's grid.
+
+    It lies about ``centre_xy`` (pixels, default the middle).
     """
-    angle = rng.uniform(-180, 180) if rng.random() < 0.4 else rng.normal(0, 15)
-    mirror = -1.0 if rng.random() < 0.15 else 1.0
-    scale = float(np.exp(rng.uniform(-0.5, 0.45) if wide else rng.normal(0, 0.12)))
-    stretch = float(np.exp(rng.normal(0, 0.05)))
-    reach = 45.0 if rng.random() < 0.2 else 12.0
-    shift = rng.uniform(-reach, reach, 2)
-    step = (np.arange(CROP) - (CROP - 1) / 2) * PIXEL_MM
-    v, u = np.meshgrid(step, step, indexing="ij")
-    c, s = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
-    x = (c * u * mirror - s * v) * scale * stretch + shift[0]
-    y = (s * u * mirror + c * v) * scale / stretch + shift[1]
     middle = (np.array(images.shape[:0:-1]) - 1) / 2 if centre_xy is None else centre_xy
-    if rng.random() < 0.5:
-        bend = rng.normal(0, 1, (2, 6, 6)) * rng.uniform(0, 2.5)
-        x, y = (p + ndimage.zoom(b, CROP / 6, order=3, mode="nearest") for p, b in zip((x, y), bend))
+    x, y = bent(turned_places(rng, CROP, wide=wide)[0], rng)
     at = [y / spacing_mm + middle[1], x / spacing_mm + middle[0]]
     shown = np.stack([ndimage.map_coordinates(i, at, order=1, mode="constant") for i in images])
     return shown, ndimage.map_coordinates(labels, at, order=0, mode="constant")

@@ -31,6 +31,7 @@ TASKS: dict[str, Callable[[], TrainingTask]] = {
     "cmr_frames": _lazy("cmr_real", "CmrRealTask"),
     "cmr_insertions": _lazy("cmr_insertions", "CmrInsertionsTask"),
     "cmr_landmarks": _lazy("cmr_landmarks", "CmrLandmarksTask"),
+    "cmr_series": _lazy("cmr_series", "CmrSeriesTask"),
     "cmr_walls": _lazy("cmr_walls", "CmrWallsTask"),
     "ct_chambers": _lazy("ct_chambers", "CtChambers"),
     "ct_pose": _lazy("ct_pose", "CtPose"),

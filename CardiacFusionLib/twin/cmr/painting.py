@@ -66,7 +66,7 @@ def paint(
 def _scanned(images: Array, rng: np.random.Generator) -> NDArray[np.float32]:
     """Coils, banding, residual motion, blur, truncated k-space, noise and cut corners."""
     size = images.shape[-1]
-    images = images * np.stack([_coil(rng, size)] * PERFUSION + [_coil(rng, size)])
+    images = images * np.stack([coil(rng, size)] * PERFUSION + [coil(rng, size)])
     if rng.random() < 0.25:  # off-resonance bands of balanced SSFP
         phase = 2.5 * smooth_field(rng, size, rng.uniform(25.0, 45.0)) + rng.uniform(-3, 3)
         images[-1] *= 1.0 - rng.uniform(0.4, 1.0) * np.exp(-0.5 * (phase / rng.uniform(0.06, 0.2)) ** 2)
@@ -76,7 +76,7 @@ def _scanned(images: Array, rng: np.random.Generator) -> NDArray[np.float32]:
             images[k] = ndimage.shift(images[k], rng.normal(0.0, 0.6, 2), order=1, mode="nearest")
         images[k] = ndimage.gaussian_filter(images[k], blur)
     if rng.random() < 0.25:
-        images = _truncated(images, rng)
+        images = truncated(images, rng)
     level = np.percentile(images, 95, axis=(1, 2), keepdims=True)
     sigma = level * rng.uniform(0.005, 0.07, (5, 1, 1)) * np.array([0.5, 1, 1, 0.6, 0.6]).reshape(5, 1, 1)
     real, imaginary = rng.normal(size=(2, *images.shape)) * sigma
@@ -87,13 +87,13 @@ def _scanned(images: Array, rng: np.random.Generator) -> NDArray[np.float32]:
     return images.astype(np.float32)
 
 
-def _truncated(images: Array, rng: np.random.Generator) -> Array:
+def truncated(images: NDArray[np.floating], rng: np.random.Generator) -> Array:
     """The centre of k-space only, coarser along one axis: Gibbs rings and oblong pixels."""
     size = images.shape[-1]
     frequency = np.abs(np.fft.fftfreq(size)) * 2
     keep = rng.uniform(0.5, 1.0, 2)
     kept = (frequency[:, None] < keep[0]) & (frequency[None] < keep[1])
-    return np.abs(np.fft.ifft2(np.fft.fft2(images) * kept))
+    return np.asarray(np.abs(np.fft.ifft2(np.fft.fft2(images) * kept)), dtype=float)
 
 
 def _jet(rng: np.random.Generator, size: int) -> Array:
@@ -164,23 +164,31 @@ def _defect(codes: NDArray[np.uint8], centre_xy: Array, rng: np.random.Generator
 
 
 def _trabeculated(images: Array, codes: NDArray[np.uint8], values: Array, rng: np.random.Generator) -> Array:
-    """Trabeculae: strands of muscle along both ventricles' inner border; right ventricles may be full of them."""
+    """Images with the strands of muscle of :func:`strands` in the ventricles' blood."""
+    mixed = strands(codes, rng)
+    if mixed is None:
+        return images
+    muscle = values[:, Tissue.MYOCARDIUM].reshape(-1, 1, 1)
+    return np.asarray(images * (1.0 - mixed) + muscle * mixed)
+
+
+def strands(codes: NDArray[np.uint8], rng: np.random.Generator) -> Array | None:
+    """Trabeculae: share (y, x) of muscle in strands along both ventricles' inner border; right ventricles may be full
+    of them. None where the slice shows no ventricle's blood."""
     left, right = (codes[0] == tissue for tissue in (Tissue.LV_CAVITY, Tissue.RV_CAVITY))
     blood = left | right
     if not blood.any():
-        return images
+        return None
     depth = ndimage.distance_transform_edt(blood)
     full = rng.random() < 0.5
     deep = 7.0 if rng.random() < 0.25 else 4.5  # small cavities are then filled: blood is but a spot in their middle
     reach = np.where(right, rng.uniform(3.0, 14.0) if full else rng.uniform(1.0, 4.5), rng.uniform(1.0, deep))
     amount = np.where(right, rng.uniform(0.0, 1.0 if full else 0.8), rng.uniform(0.0, 0.8))
-    strands = smooth_field(rng, images.shape[-1], rng.uniform(0.7, 1.6)) + 1.6 * (0.6 - depth / reach)
-    mixed = np.clip(strands, 0.0, 1.0) * blood * (depth < 2.5 * reach) * amount
-    muscle = values[:, Tissue.MYOCARDIUM].reshape(-1, 1, 1)
-    return images * (1.0 - mixed) + muscle * mixed
+    field = smooth_field(rng, codes.shape[-1], rng.uniform(0.7, 1.6)) + 1.6 * (0.6 - depth / reach)
+    return np.asarray(np.clip(field, 0.0, 1.0) * blood * (depth < 2.5 * reach) * amount)
 
 
-def _coil(rng: np.random.Generator, size: int) -> Array:
+def coil(rng: np.random.Generator, size: int) -> Array:
     """Surface-coil sensitivity: strong towards one side (mostly the chest wall, up and left), with a curved falloff."""
     y, x = np.meshgrid(np.linspace(-1, 1, size), np.linspace(-1, 1, size), indexing="ij")
     towards = np.deg2rad(rng.normal(-110, 45))

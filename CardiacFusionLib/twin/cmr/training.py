@@ -64,10 +64,10 @@ def cmr_training_slice(seed: int, size: int = 128, spacing_mm: float = 1.6, thic
     """A random heart, cut by a random short-axis plane from beyond the apex to above the base, in random contrasts."""
     rng = np.random.default_rng(seed)
     drawn = draw_slice(rng, size, spacing_mm, thickness_mm)
-    labels = _labels(drawn.codes)
+    labels = labels_of(drawn.codes)
     centre = _project_centre(drawn.heart, drawn.plane)
     channels = paint(drawn.codes, rng, centre, spacing_mm)
-    landmarks = _landmarks(labels, drawn, spacing_mm)
+    landmarks = landmarks_of(labels, drawn, spacing_mm)
     return CmrSample(channels, labels, spacing_mm, drawn.level, drawn.contraction, drawn.plane, landmarks)
 
 
@@ -141,8 +141,9 @@ def _cut(heart: Heart, plane: Array, size: int, thickness_mm: float, bend: Bend 
     return codes
 
 
-def _labels(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Majority over the layers, as the twin's truth; where all differ, the middle one."""
+def labels_of(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Labels (y, x) 0..3 of tissue codes (3, y, x): majority over the layers, as the twin's truth; where all differ,
+    the middle one."""
     found = TISSUE_TO_LABEL[codes]
     found = np.where(found < CMR_LABEL_COUNT, found, 0)
     return np.where(found[1] == found[2], found[1], found[0]).astype(np.uint8)
@@ -159,7 +160,7 @@ def _project_centre(heart: Heart, plane: Array) -> Array:
     return pixel[:2]
 
 
-def _landmarks(labels: NDArray[np.uint8], drawn: Drawn, spacing_mm: float) -> dict[str, Array]:
+def landmarks_of(labels: NDArray[np.uint8], drawn: Drawn, spacing_mm: float) -> dict[str, Array]:
     """Pixel landmarks by the rule that reads them off an outline (``spatial.sections.slice_landmarks``). An end of the
     RV's contact far from the heart's groove, as near the base, is no insertion and is left out."""
     pose = SlicePose((0.0, 0.0, 0.0), canonical_axes(MEAN_LONG_AXIS_LPS), (spacing_mm, spacing_mm), 8.0)
