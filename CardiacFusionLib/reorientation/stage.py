@@ -11,6 +11,7 @@ from CardiacFusionLib.reorientation.chambers import label_heart
 from CardiacFusionLib.reorientation.checks import STAGE, agree, check_cut, check_heart
 from CardiacFusionLib.reorientation.refine import refined_pose
 from CardiacFusionLib.reorientation.result import Reorientation
+from CardiacFusionLib.reorientation.second_witness import witnessed
 from CardiacFusionLib.spatial.label_pose import geometric_pose
 from CardiacFusionLib.spatial.pose import between
 from CardiacFusionLib.spatial.quality import Flag, Level, Quality
@@ -27,7 +28,8 @@ def reorient(ct: Volume, progress: Callable[[float, str], None] | None = None) -
 
     Chamber labels give the geometric pose; the pose network corrects it in passes over the same labels; the pose
     between both, nearer to the network's, is handed on. Where the two disagree beyond the limits in ``checks`` the
-    geometric pose is kept and a flag says so. Raises StageError where no heart is found or no contrast agent is seen.
+    geometric pose is kept and a flag says so. Apex and base are then looked for in the picture itself
+    (``second_witness``). Raises StageError where no heart is found or no contrast agent is seen.
     """
     small = averaged(ct, FINEST_MM)  # once: all that follows reads 2 mm or coarser
     heart = label_heart(small, progress)
@@ -38,8 +40,11 @@ def reorient(ct: Volume, progress: Callable[[float, str], None] | None = None) -
     network = refined_pose(heart, anchor)
     same, difference = agree(network, anchor)
     pose = between(network, anchor, ANCHOR_SHARE) if same else anchor
+    doubt = disagreement(heart, pose, network, anchor)
+    pose, witness = witnessed(small, pose)
+    quality += witness
     flagged = not same or quality.level is not Level.GOOD
-    sure = confidence(disagreement(heart, pose, network, anchor), flagged)
+    sure = confidence(doubt, flagged)
     if not same:
         reason = f"Pose network and anatomy differ by {difference}; the pose from the anatomy is used. Check the axes."
         quality += Quality((Flag(STAGE, "pose_disagreement", Level.DOUBTFUL, reason),))
