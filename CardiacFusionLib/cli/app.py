@@ -32,6 +32,10 @@ app = typer.Typer(
 Ct = Annotated[Path | None, typer.Option("--ct", help="CT angiogram: DICOM folder, NIfTI, NRRD")]
 Stress = Annotated[Path | None, typer.Option("--stress", help="stress perfusion series: DICOM, 4D NIfTI, .seq.nrrd")]
 Rest = Annotated[Path | None, typer.Option("--rest", help="rest perfusion series")]
+LongAxis = Annotated[
+    list[Path] | None,
+    typer.Option("--long-axis", help="2-, 3-, 4-chamber view of the CMR: NIfTI, NRRD, DICOM; repeat it"),
+]
 Out = Annotated[Path, typer.Option("--out", help="case folder to write")]
 Case = Annotated[Path | None, typer.Option("--case", help="an earlier case folder to go on from")]
 Landmarks = Annotated[Path | None, typer.Option("--landmarks", help="landmarks placed by the reader (.mrk.json)")]
@@ -68,12 +72,13 @@ def _stages(
     pictures: bool = False,
     choices: Choices | None = None,
     dicom: bool = False,
+    long_axis: list[Path] | None = None,
 ) -> None:
     from CardiacFusionLib.pipeline.case import Request, run_case
 
     request = Request(
         upto, out, ct=ct, stress=stress, rest=rest, case=case, landmarks=landmarks, pictures=pictures,
-        choices=choices, dicom=dicom,
+        choices=choices, dicom=dicom, long_axis=tuple(long_axis or ()),
     )  # fmt: skip
     with listening(style) as listener:
         outcome = run_case(request, listener)
@@ -84,11 +89,14 @@ def _stages(
 
 @app.command()
 def fuse(
-    out: Out, ct: Ct = None, stress: Stress = None, rest: Rest = None, case: Case = None, landmarks: Landmarks = None,
-    pictures: Pictures = True, progress: Style = ProgressStyle.BAR,
+    out: Out, ct: Ct = None, stress: Stress = None, rest: Rest = None, long_axis: LongAxis = None, case: Case = None,
+    landmarks: Landmarks = None, pictures: Pictures = True, progress: Style = ProgressStyle.BAR,
 ) -> None:  # fmt: skip
     """The whole way: both examinations in, one fused case folder out."""
-    _stages("fuse", out, progress, ct=ct, stress=stress, rest=rest, case=case, landmarks=landmarks, pictures=pictures)
+    _stages(
+        "fuse", out, progress, ct=ct, stress=stress, rest=rest, case=case, landmarks=landmarks, pictures=pictures,
+        long_axis=long_axis,
+    )  # fmt: skip
 
 
 @app.command()
@@ -115,7 +123,7 @@ def coronaries(
 
 @app.command()
 def perfusion(
-    out: Out, stress: Stress = None, rest: Rest = None,
+    out: Out, stress: Stress = None, rest: Rest = None, long_axis: LongAxis = None,
     stress_aif: Annotated[Path | None, typer.Option(help="input curve of stress, CSV: time_s, aif (mmol/L)")] = None,
     rest_aif: Annotated[Path | None, typer.Option(help="input curve of rest")] = None,
     stress_aif_region: Annotated[Path | None, typer.Option(help="region drawn for the input: NRRD, NIfTI")] = None,
@@ -140,15 +148,16 @@ def perfusion(
     choices = choices_of(numbers, curves, regions, haematocrit)
     if dicom:
         check_dicom_source(stress, rest)
-    _stages("perfusion", out, progress, stress=stress, rest=rest, choices=choices, dicom=dicom)
+    _stages("perfusion", out, progress, stress=stress, rest=rest, choices=choices, dicom=dicom, long_axis=long_axis)
 
 
 @app.command()
 def register(
-    out: Out, ct: Ct = None, stress: Stress = None, case: Case = None, progress: Style = ProgressStyle.BAR
-) -> None:
+    out: Out, ct: Ct = None, stress: Stress = None, long_axis: LongAxis = None, case: Case = None,
+    progress: Style = ProgressStyle.BAR,
+) -> None:  # fmt: skip
     """Match the wall of the CMR slices to the CT."""
-    _stages("register", out, progress, ct=ct, stress=stress, case=case)
+    _stages("register", out, progress, ct=ct, stress=stress, case=case, long_axis=long_axis)
 
 
 app.command()(correct)

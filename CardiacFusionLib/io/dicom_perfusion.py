@@ -19,7 +19,7 @@ _MAX_TR_MS = 20.0
 _MAX_TI_MS = 600.0
 
 
-def _places(frames: Seq[Frame]) -> list[list[Frame]]:
+def places_of(frames: Seq[Frame]) -> list[list[Frame]]:
     """Frames that show the same plane with the same size, in order of first appearance."""
     groups: dict[tuple[object, ...], list[Frame]] = {}
     for frame in frames:
@@ -44,7 +44,7 @@ def _candidates(frames: Seq[Frame], state: str, path: Path) -> list[Frame]:
     dynamic = {
         uid: members
         for uid, members in series.items()
-        if max(len(place) for place in _places(members)) >= _DYNAMIC_FRAMES
+        if max(len(place) for place in places_of(members)) >= _DYNAMIC_FRAMES
     }
     if not dynamic:
         raise BadInputError(
@@ -77,7 +77,8 @@ def frame_times(slices: Seq[Seq[Frame]], what: str) -> list[NDArray[np.float64]]
     )
 
 
-def _pose(frame: Frame) -> SlicePose:
+def pose_of(frame: Frame) -> SlicePose:
+    """Where a frame lies; 8 mm thick where its file does not say."""
     direction = np.column_stack([frame.row_axis, frame.column_axis, frame.normal])
     return SlicePose(frame.origin_mm, direction, frame.spacing_mm, frame.thickness_mm or 8.0)
 
@@ -122,7 +123,7 @@ def read_dicom_perfusion(path: Path, state: str) -> Series:
         raise BadInputError(f"{path} holds no images with a place in the patient; give the first-pass series.")
     chosen = _candidates(frames, state, path)
     aif = [f for f in chosen if _is_aif(f)]
-    slices = [p for p in _places([f for f in chosen if not _is_aif(f)]) if len(p) >= _DYNAMIC_FRAMES]
+    slices = [p for p in places_of([f for f in chosen if not _is_aif(f)]) if len(p) >= _DYNAMIC_FRAMES]
     if not slices:
         raise BadInputError(f"{path} holds only arterial-input images; give the first-pass series of the muscle too.")
     normal = slices[0][0].normal
@@ -137,7 +138,7 @@ def read_dicom_perfusion(path: Path, state: str) -> Series:
         ordered.append([place[i] for i in order])
         rising.append(moments[order] - start)
     array = _stacked(ordered[: len(slices)])
-    poses = tuple(_pose(place[0]) for place in slices)
+    poses = tuple(pose_of(place[0]) for place in slices)
     sequence = _parameters(slices[0], bool(aif))
     stamps = np.stack(rising[: len(slices)], axis=1)
     if not aif:
@@ -145,7 +146,7 @@ def read_dicom_perfusion(path: Path, state: str) -> Series:
     if len(aif) != len(array):
         raise BadInputError(f"{path} holds {len(aif)} arterial-input images for {len(array)} frames; export it again.")
     low = pixels(ordered[-1]).astype(np.float32)
-    return Series(array, poses, stamps, state, sequence, low, _pose(aif[0]), _parameters(aif, True))
+    return Series(array, poses, stamps, state, sequence, low, pose_of(aif[0]), _parameters(aif, True))
 
 
 def _check_complete(slices: list[list[Frame]], path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from CardiacFusionLib import __version__
 from CardiacFusionLib.io.case_folder import CaseWriter, EarlierCase, read_case, sha256_of
 from CardiacFusionLib.io.checks import check_contrast
+from CardiacFusionLib.io.long_axis import read_long_axis
 from CardiacFusionLib.io.markups import read_landmarks
 from CardiacFusionLib.io.read import is_synthetic, read_ct, read_perfusion
 from CardiacFusionLib.models.loading import choose_device
@@ -47,6 +48,7 @@ class Request:
     pictures: bool = False
     choices: Choices | None = None  # of the reader, about the perfusion series
     dicom: bool = False  # perfusion maps as DICOM too; they carry the source's patient
+    long_axis: tuple[Path, ...] = ()  # long-axis views of the CMR examination
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ def run_case(request: Request, listener: Listener = silent) -> Outcome:
         with clock.stage("read", "reading the examinations"):
             ct_path, given, shown = _earlier(request)
             examinations, inputs = _read(request, ct_path)
-        synthetic = shown or any(is_synthetic(p) for p in (ct_path, request.stress, request.rest) if p is not None)
+        given_files = (ct_path, request.stress, request.rest, *request.long_axis)
+        synthetic = shown or any(is_synthetic(p) for p in given_files if p is not None)
         results = run(examinations, upto=request.upto, given=given, clock=clock)
         with clock.stage("write", "writing the case folder"):
             write_results(results, folder)
@@ -129,6 +132,7 @@ def _stages_of(earlier: EarlierCase, keep: bool) -> Given:
 
 def _read(request: Request, ct_path: Path | None) -> tuple[Examinations, dict[str, dict[str, str]]]:
     paths = {"ct": ct_path, "stress": request.stress, "rest": request.rest}
+    paths |= {f"long_axis_{k + 1}": path for k, path in enumerate(request.long_axis)}
     inputs = {
         name: {"file": path.name, "path": str(path.resolve()), "sha256": sha256_of(path)}
         for name, path in paths.items()
@@ -139,7 +143,8 @@ def _read(request: Request, ct_path: Path | None) -> tuple[Examinations, dict[st
         check_contrast(ct)
     stress = read_perfusion(request.stress, "stress") if request.stress is not None else None
     rest = read_perfusion(request.rest, "rest") if request.rest is not None else None
-    return Examinations(ct, stress, rest, request.choices or Choices()), inputs
+    views = read_long_axis(request.long_axis)
+    return Examinations(ct, stress, rest, request.choices or Choices(), views), inputs
 
 
 def _weights() -> dict[str, str]:

@@ -30,7 +30,7 @@ from CardiacFusionLib.spatial.pose import HeartPose
 from CardiacFusionLib.spatial.series import SlicePose
 from CardiacFusionLib.spatial.tree import CoronaryTree
 from CardiacFusionLib.spatial.volume import Volume
-from CardiacFusionLib.walls.result import CtWalls
+from CardiacFusionLib.walls.result import CtWalls, LongAxis
 
 SAME_STEP_MM = 0.05  # slices whose distances agree this well are stacked into one volume
 
@@ -46,6 +46,8 @@ def write_results(results: Results, folder: Path) -> None:
     for state, study in (("stress", results.stress), ("rest", results.rest)):
         if study is not None:
             _perfusion(study, state, folder)
+    if results.long_axis is not None:
+        _long_axis(results.long_axis, folder / "walls")
     if results.registration is not None:
         _registration(results.registration, folder / "registration")
     if results.fusion is not None:
@@ -143,6 +145,14 @@ def _perfusion(study: Perfusion, state: str, folder: Path) -> None:
     write_table(curves, out / f"{state}_aif.csv")
     units = {"units": dict(study.maps.units), "relative": study.maps.relative}
     write_json(units, out / f"{state}_maps.json")
+
+
+def _long_axis(found: LongAxis, folder: Path) -> None:
+    """Apex and base of the CMR, and the points of every view (``apex_VIEW``, ``mitral_1_VIEW``), LPS mm."""
+    folder.mkdir(exist_ok=True)
+    landmarks = {name: one.place_lps for name, one in found.ends.items()}
+    landmarks |= {f"{name}_{view.view}": place for view in found.views for name, place in view.places.items()}
+    write_landmarks(landmarks, folder / "cmr_long_axis_landmarks.mrk.json")
 
 
 def _registration(registration: Registration, folder: Path) -> None:

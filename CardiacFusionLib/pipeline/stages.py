@@ -19,12 +19,14 @@ from CardiacFusionLib.perfusion.motion import Motion, correct_motion
 from CardiacFusionLib.perfusion.result import Perfusion
 from CardiacFusionLib.perfusion.stage import quantify, with_rest
 from CardiacFusionLib.pipeline.progress import StageClock
+from CardiacFusionLib.registration.ends import with_long_axis
 from CardiacFusionLib.registration.pairing import levels_of, pair_slices
 from CardiacFusionLib.registration.result import Pairing, Registration
 from CardiacFusionLib.registration.stage import register
 from CardiacFusionLib.reorientation.result import Reorientation
 from CardiacFusionLib.reorientation.stage import reorient
 from CardiacFusionLib.spatial.errors import BadInputError, StageError
+from CardiacFusionLib.spatial.long_axis import LongAxisView
 from CardiacFusionLib.spatial.pose import HeartPose
 from CardiacFusionLib.spatial.quality import Flag, Level, Quality
 from CardiacFusionLib.spatial.series import Series
@@ -32,7 +34,8 @@ from CardiacFusionLib.spatial.tree import CoronaryTree
 from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.walls.cmr import segment_cmr
 from CardiacFusionLib.walls.ct import segment_ct
-from CardiacFusionLib.walls.result import CmrWalls, CtWalls
+from CardiacFusionLib.walls.long_axis import see_long_axis
+from CardiacFusionLib.walls.result import CmrWalls, CtWalls, LongAxis, LongAxisMarks
 from CardiacFusionLib.walls.stack_landmarks import levels_of_stack
 
 STAGES = ("reorient", "segment", "coronaries", "perfusion", "register", "fuse")
@@ -46,6 +49,7 @@ class Examinations:
     stress: Series | None = None
     rest: Series | None = None
     choices: Choices = field(default_factory=Choices)  # the reader's own input function and sequence parameters
+    long_axis: tuple[LongAxisView, ...] = ()  # of the same CMR examination
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class Results:
     tree: CoronaryTree | None = None
     moving: Series | None = None  # stress series after motion correction
     cmr_walls: CmrWalls | None = None  # walls in it
+    long_axis: LongAxis | None = None  # what the long-axis views show, where there are any
     pairing: Pairing | None = None
     stress: Perfusion | None = None
     rest: Perfusion | None = None
@@ -90,6 +95,7 @@ class Results:
             self.ct_walls,
             self.tree,
             self.cmr_walls,
+            self.long_axis,
             self.pairing,
             self.stress,
         )  # stress holds the rest's flags
@@ -102,11 +108,12 @@ class Results:
 
 @dataclass(frozen=True)
 class _Moving:
-    """One perfusion series after motion correction, with its walls."""
+    """One perfusion series after motion correction, with its walls, and what the long-axis views added to them."""
 
     series: Series
     motion: Motion
     walls: CmrWalls
+    long_axis: LongAxis | None = None
 
 
 def run(
@@ -167,13 +174,24 @@ def _ct_side(results: Results, wanted: tuple[str, ...], given: Given, clock: Sta
     return replace(results, tree=tree)
 
 
-def _move_and_outline(series: Series, clock: StageClock) -> _Moving:
+def _see(views: tuple[LongAxisView, ...], clock: StageClock) -> tuple[LongAxisMarks, ...]:
+    """The landmarks of the long-axis views, once for stress and rest."""
+    if not views:
+        return ()
+    with clock.stage("long_axis", "finding apex and mitral valve in the long-axis views"):
+        return tuple(see_long_axis(view) for view in views)
+
+
+def _move_and_outline(series: Series, seen: tuple[LongAxisMarks, ...], clock: StageClock) -> _Moving:
     with clock.stage("motion", f"correcting breathing motion ({series.state})"):
         corrected, motion = correct_motion(series)
     with clock.stage("cmr_walls", f"outlining the wall in the {series.state} series"):
         walls = segment_cmr(corrected)
     _stop_if_unusable(walls.quality)
-    return _Moving(corrected, motion, walls)
+    if not seen:
+        return _Moving(corrected, motion, walls)
+    walls, long_axis = with_long_axis(walls, seen, corrected.poses)
+    return _Moving(corrected, motion, walls, long_axis)
 
 
 def _quantify(moving: _Moving, levels: NDArray[np.float64] | None, clock: StageClock, choices: Choices) -> Perfusion:
@@ -192,14 +210,15 @@ def _perfusion_alone(results: Results, clock: StageClock, without: frozenset[str
     stress = results.examinations.stress
     if stress is None:
         raise BadInputError("This command needs a stress perfusion series; give it with --stress.")
-    moving = _move_and_outline(stress, clock)
-    results = replace(results, moving=moving.series, cmr_walls=moving.walls)
+    seen = _see(results.examinations.long_axis, clock)
+    moving = _move_and_outline(stress, seen, clock)
+    results = replace(results, moving=moving.series, cmr_walls=moving.walls, long_axis=moving.long_axis)
     if "perfusion" in without:
         return results
     quantified = _quantify(moving, _own_levels(moving), clock, results.examinations.choices)
     rest = None
     if results.examinations.rest is not None:
-        resting = _move_and_outline(results.examinations.rest, clock)
+        resting = _move_and_outline(results.examinations.rest, seen, clock)
         rest = _quantify(resting, _own_levels(resting), clock, results.examinations.choices)
         quantified = with_rest(quantified, rest)
     return replace(results, stress=quantified, rest=rest)
@@ -213,16 +232,19 @@ def _both(
     if stress is None:
         raise BadInputError("Fusion needs a stress perfusion series beside the CT; give it with --stress.")
     assert ct is not None and walls is not None  # the CT side ran before
-    moving = _move_and_outline(stress, clock)
+    seen = _see(results.examinations.long_axis, clock)
+    moving = _move_and_outline(stress, seen, clock)
     with clock.stage("pair", "finding the CMR slices in the CT heart"):
         pairing = pair_slices(moving.series, moving.walls, walls)
-    results = replace(results, moving=moving.series, cmr_walls=moving.walls, pairing=pairing)
+    results = replace(
+        results, moving=moving.series, cmr_walls=moving.walls, long_axis=moving.long_axis, pairing=pairing
+    )
     if "perfusion" in without:
         return replace(results, registration=_register(results, clock))
     quantified = _quantify(moving, levels_of(pairing, walls), clock, results.examinations.choices)
     rest = None
     if results.examinations.rest is not None:
-        moving_rest = _move_and_outline(results.examinations.rest, clock)
+        moving_rest = _move_and_outline(results.examinations.rest, seen, clock)
         pairing_rest = pair_slices(moving_rest.series, moving_rest.walls, walls)
         rest = _quantify(moving_rest, levels_of(pairing_rest, walls), clock, results.examinations.choices)
         quantified = with_rest(quantified, rest)

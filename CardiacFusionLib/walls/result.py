@@ -42,3 +42,24 @@ class CmrWalls:
     landmarks: tuple[Mapping[str, NDArray[np.float64]], ...]
     quality: Quality = field(default_factory=Quality)
     ends: Mapping[str, Located] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LongAxisMarks:
+    """What one long-axis view shows: ``places`` (LPS mm) of ``mitral_1``, ``mitral_2`` and ``apex``, absent if unseen,
+    the network's ``beliefs`` (0..1) in them, and the unit ``normal`` (3,) of the view's plane."""
+
+    view: str
+    places: Mapping[str, NDArray[np.float64]]
+    beliefs: Mapping[str, float]
+    normal: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LongAxis:
+    """All long-axis views of a case, and ``ends``: ``apex`` and ``base`` of the CMR that they tell with the short
+    axis."""
+
+    views: tuple[LongAxisMarks, ...]
+    ends: Mapping[str, Located] = field(default_factory=dict)
+    quality: Quality = field(default_factory=Quality)
