@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -28,10 +30,21 @@ FINE_SHARE = 0.6  # of the samples are windows about the ventricle, the rest the
 REUSE, WINDOW = 20, 200
 STRETCH = 0.1  # SD of the logarithm of the pixel's width, and of its height: other hearts
 TURN_DEG, SHIFT_MM, SCALE = 8.0, 7.0, 0.12  # SD: how the first look errs
-CROPPED = 0.3  # of the pictures end somewhere near the heart
+CROPPED, CUT_OFF = 0.2, 0.2  # of the pictures end somewhere near the heart; just before one of the landmarks
 VALIDATION_CASES = 48
 FAR_MM = 25.0
 AXES = np.eye(3)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One frame (y, x) on square pixels in the standard orientation; ``landmarks`` that it shows and ``ends`` (apex and
+    mitral centre, also where they are not shown) as pixel (x, y)."""
+
+    image: NDArray[np.float32]
+    spacing_mm: float
+    landmarks: Mapping[str, NDArray[np.float64]]
+    ends: Mapping[str, NDArray[np.float64]]
 
 
 @lru_cache(maxsize=WINDOW + 50)
@@ -55,13 +68,23 @@ class CmrLongAxisTask:
         """``image`` (1, row, column) float32; ``marks`` (landmark, 2) float32 pixel (row, column), NaN where absent;
         ``pixel_mm`` () float32."""
         rng = np.random.default_rng((seed, 43))
-        drawn = _view(seed // REUSE + int(rng.integers(0, WINDOW)))
-        return self._sample(drawn, rng, fine=bool(rng.random() < FINE_SHARE))
+        at = self.source(seed, rng)
+        fine = bool(rng.random() < FINE_SHARE)
+        return self._sample(self.shown(at, rng), rng, fine=fine)
 
-    def _sample(self, drawn: LongAxisSample, rng: np.random.Generator, *, fine: bool) -> dict[str, NDArray[Any]]:
+    def source(self, seed: int, rng: np.random.Generator) -> int:
+        """The number of the view behind a sample: one of a window of views, each drawn several times."""
+        return seed if seed >= VALIDATION_SEED else seed // REUSE + int(rng.integers(0, WINDOW))
+
+    def shown(self, number: int, rng: np.random.Generator) -> Shown:
+        """A frame of a view."""
+        drawn = _view(number)
         channel = CINE if rng.random() < CINE_SHARE else int(rng.integers(1, CINE))
-        image = np.array(drawn.channels[channel])
-        low, high = _cropped(image, rng)
+        return Shown(drawn.channels[channel], drawn.spacing_mm, drawn.landmarks, drawn.ends)
+
+    def _sample(self, drawn: Shown, rng: np.random.Generator, *, fine: bool) -> dict[str, NDArray[Any]]:
+        image = np.array(drawn.image)
+        low, high = _cropped(image, drawn, rng)
         across, down = drawn.spacing_mm * np.exp(rng.normal(0.0, STRETCH, 2))
         pose = SlicePose((0.0, 0.0, 0.0), AXES, (float(across), float(down)), 6.0)
         view = _look(drawn, pose, rng, fine=fine)
@@ -91,7 +114,8 @@ class CmrLongAxisTask:
             away: dict[str, list[float]] = {name: [] for name in NAMES}
             right: list[bool] = []
             for seed in range(VALIDATION_SEED, VALIDATION_SEED + VALIDATION_CASES):
-                drawn = self._sample(self.source(seed), np.random.default_rng((seed, 43)), fine=kind == "near")
+                rng = np.random.default_rng((seed, 43))
+                drawn = self._sample(self.shown(self.source(seed, rng), rng), rng, fine=kind == "near")
                 scores = network(torch.from_numpy(drawn["image"])[None].to(device))[0].double().cpu().numpy()
                 for name, seen, mark in zip(NAMES, read_maps(scores), drawn["marks"]):
                     there = bool(np.isfinite(mark).all())
@@ -109,10 +133,6 @@ class CmrLongAxisTask:
                 figures["score"] = -float(np.minimum(every, FAR_MM).mean())
         return figures
 
-    def source(self, seed: int) -> LongAxisSample:
-        """The view behind a validation sample."""
-        return _view(seed)
-
     def facts(self) -> dict[str, Any]:
         """For the manifest."""
         kwargs = {"inputs": 1, "classes": 2 * len(NAMES), "widths": list(WIDTHS), "dimensions": 2}
@@ -128,20 +148,32 @@ class CmrLongAxisTask:
         }
 
 
-def _cropped(image: NDArray[np.float32], rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Blackens what lies beyond a random field of view, in place; its first and last pixel (x, y)."""
+def _cropped(image: NDArray[np.float32], drawn: Shown, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Blackens what lies beyond a random field of view, in place; its first and last pixel (x, y). Some fields end
+    just before a landmark, so that the network learns not to guess it."""
     size = np.array(image.shape[::-1])
     low, high = np.zeros(2), size - 1.0
-    if rng.random() < CROPPED:
+    kind = float(rng.random())
+    if kind < CROPPED:
         low = np.floor(rng.uniform(0.0, 0.42, 2) * (rng.random(2) < 0.5) * size)
         high = np.ceil((1.0 - rng.uniform(0.0, 0.42, 2) * (rng.random(2) < 0.5)) * (size - 1))
+    elif kind < CROPPED + CUT_OFF and drawn.landmarks:
+        place = drawn.landmarks[str(rng.choice(sorted(drawn.landmarks)))]
+        away = place - (drawn.ends["apex"] + drawn.ends["base"]) / 2
+        side = int(np.argmax(np.abs(away)))
+        edge = np.clip(place[side] - np.sign(away[side]) * rng.uniform(-3.0, 25.0), 0.2 * size[side], 0.8 * size[side])
+        if away[side] < 0:
+            low[side] = np.ceil(edge)
+        else:
+            high[side] = np.floor(edge)
+    if kind < CROPPED + CUT_OFF:
         kept = np.zeros(image.shape, bool)
         kept[int(low[1]) : int(high[1]) + 1, int(low[0]) : int(high[0]) + 1] = True
         image[~kept] = 0.0
     return low, high
 
 
-def _look(drawn: LongAxisSample, pose: SlicePose, rng: np.random.Generator, *, fine: bool) -> View:
+def _look(drawn: Shown, pose: SlicePose, rng: np.random.Generator, *, fine: bool) -> View:
     """A window that is a little wrong: as the second look after the first one, or as the first one."""
     apex, base = (pose.points_lps(drawn.ends[name])[:2] for name in ("apex", "base"))
     wild = 2.5 if rng.random() < 0.15 else 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -11,25 +12,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CardiacFusionLib.io.image_file import read_volume
+from CardiacFusionLib.io.long_axis import read_long_axis
+from CardiacFusionLib.io.markups import read_landmarks
 from CardiacFusionLib.io.read import read_ct, read_perfusion
 from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.spatial.labels import CMR_LABEL_COUNT, CT_LABEL_COUNT, Label
+from CardiacFusionLib.spatial.long_axis import NAMES, LongAxisView
 from CardiacFusionLib.spatial.series import Series
 from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.training.harness import VALIDATION_SEED
 
 SUFFIX = ".nii.gz"
-LABELS = "_labels" + SUFFIX
-CT, FRAMES, SERIES = "ct", "sax", "perfusion"  # how the files of a patient begin
+LABELS, MARKS = "_labels" + SUFFIX, ".mrk.json"
+CT, FRAMES, SERIES, VIEWS = "ct", "sax", "perfusion", "lax"  # how the files of a patient begin
 VALIDATION_SHARE = 0.2
 SAME_PLACE_MM = 0.5  # an image and its labels may differ by rounding only
+OFF_PLANE_MM = 3.0  # a point marked in a view lies in its plane but for rounding
 MIN_VENTRICLE_ML, MIN_VENTRICLE_MM2 = 20.0, 100.0
 KEPT = 12  # volumes a worker keeps in memory
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One image file and its labels."""
+    """One image file and its labels, or the points marked in it."""
 
     patient: str
     image: Path
@@ -38,7 +43,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class FolderData:
-    """All pairs of one kind (``CT``, ``FRAMES``, ``SERIES``) in a folder."""
+    """All pairs of one kind (``CT``, ``FRAMES``, ``SERIES``, ``VIEWS``) in a folder."""
 
     folder: Path
     kind: str
@@ -52,7 +57,7 @@ class FolderData:
         for image in sorted(self.folder.glob(f"*/{self.kind}*{SUFFIX}")):
             if image.name.endswith(LABELS):
                 continue
-            labels = image.with_name(image.name.removesuffix(SUFFIX) + LABELS)
+            labels = image.with_name(image.name.removesuffix(SUFFIX) + (MARKS if self.kind == VIEWS else LABELS))
             if not labels.is_file():
                 raise BadInputError(
                     f"{image.parent.name}/{image.name} has no labels; put {labels.name} beside it, or take it away."
@@ -100,7 +105,8 @@ class FolderData:
     def check(self) -> str:
         """Read every pair once; a sentence of what there is. BadInputError names the first pair that cannot be used."""
         for pair in self.pairs:
-            read_series_pair(pair) if self.kind == SERIES else read_pair(pair, self.kind)
+            read: dict[str, Callable[[Pair], object]] = {SERIES: read_series_pair, VIEWS: read_view_pair}
+            read[self.kind](pair) if self.kind in read else read_pair(pair, self.kind)
         patients = {p.patient for p in self.pairs}
         kept = len(self.held_back)
         return f"{len(self.pairs)} images of {len(patients)} patients, {kept} of them held back for validation"
@@ -155,3 +161,21 @@ def read_series_pair(pair: Pair) -> tuple[Series, NDArray[np.uint8]]:
             f"{pair.patient}/{pair.labels.name} has shape {labels.shape}; one picture a slice, {wanted}, is needed."
         )
     return series, labels
+
+
+@lru_cache(maxsize=KEPT)
+def read_view_pair(pair: Pair) -> tuple[LongAxisView, dict[str, NDArray[np.float64]]]:
+    """A long-axis view and the points marked in it (LPS mm): those of ``mitral_1``, ``mitral_2``, ``apex`` it shows."""
+    views = read_long_axis([pair.image])
+    name = f"{pair.patient}/{pair.labels.name}"
+    if len(views) != 1:
+        raise BadInputError(f"{pair.patient}/{pair.image.name} holds {len(views)} planes; give one view a file.")
+    points = read_landmarks(pair.labels)
+    strange = sorted(set(points) - set(NAMES))
+    if strange:
+        raise BadInputError(f"{name} marks {', '.join(strange)}; a view has {', '.join(NAMES)}, or some of them.")
+    pose = views[0].pose
+    for point, place in points.items():
+        if abs(float((place - np.asarray(pose.origin_mm)) @ pose.normal)) > OFF_PLANE_MM:
+            raise BadInputError(f"The {point} of {name} does not lie in the plane of the view; mark it in that view.")
+    return views[0], points

@@ -25,11 +25,13 @@ from CardiacFusionLib.training.folder import (
     FRAMES,
     KEPT,
     SERIES,
+    VIEWS,
     FolderData,
     Pair,
     read_pair,
     read_series_pair,
 )
+from CardiacFusionLib.training.folder_long_axis import FolderLongAxis
 from CardiacFusionLib.training.harness import TrainingTask
 from CardiacFusionLib.training.mistakes import marred
 from CardiacFusionLib.walls.cmr_input import CHANNELS, even_out
@@ -195,11 +197,18 @@ def _ct(make: Callable[[FolderData], TrainingTask]) -> Callable[[Path], Training
     return task
 
 
+def _long_axis(folder: Path) -> TrainingTask:
+    data = FolderData(folder, VIEWS)
+    data.check()
+    return FolderLongAxis(data)
+
+
 FOLDER_TASKS: Mapping[str, Callable[[Path], TrainingTask]] = {
     "ct_chambers": _ct(FolderChambers),
     "ct_walls": _ct(FolderCtWalls),
     "ct_pose": _ct(FolderPose),
     "cmr_walls": _cmr,
+    "cmr_long_axis": _long_axis,
 }
 
 

@@ -26,6 +26,7 @@ FINDINGS = "findings_fine"
 ROBUST = "coronaries_robust"
 ROBUST_POINTS = 5.0  # of overlap: what a disturbance may cost without being flagged
 BREATHING = "perfusion_study"
+LONG_AXIS = "long_axis"
 
 
 # what a breathing heart's figures depend on: nothing of the CT's side
@@ -42,9 +43,18 @@ FINE_ROOMS = (
     *("walls/ct.py", "walls/plausibility.py", "walls/result.py", "twin/case.py", "twin/ct", "twin/coronary"),
     *("twin/heart", "training/evaluation/fine_coronaries.py", "training/evaluation/fine_disturbances.py"),
 )
+# what the landmarks of the long-axis views depend on
+LONG_AXIS_ROOMS = (
+    *("spatial", "networks/blocks.py", "networks/chamber_unet.py", "models/loading.py", "registration/ends.py"),
+    *("twin/cmr/long_axis.py", "twin/cmr/painting.py", "twin/cmr/surroundings.py", "twin/cmr/tissue.py", "twin/heart"),
+    *("walls/long_axis.py", "walls/cmr_insertions.py", "walls/cmr_input.py", "walls/result.py"),
+    *("training/evaluation/long_axis_study.py",),
+)
 
 
 def _key(word: str) -> str:
+    if word == LONG_AXIS:
+        return fingerprint(0.0, LONG_AXIS_ROOMS, ("cmr_long_axis",))
     if word == BREATHING:
         return fingerprint(0.0, BREATHING_ROOMS, ("cmr_walls",))
     if word in (FINE, ROBUST):
@@ -150,6 +160,14 @@ def breathing_case(seed: int) -> dict[str, Any]:
     return asdict(study_case(seed, study_twin(seed)))
 
 
+def long_axis_views_case(seed: int) -> dict[str, Any]:
+    """Landmarks in the 2-, 3- and 4-chamber view of one twin."""
+    from CardiacFusionLib.training.evaluation.long_axis_study import long_axis_case
+
+    _quiet()
+    return long_axis_case(seed)
+
+
 def _fine_summary(found: list[dict[str, Any]]) -> dict[str, Any]:
     """Of all hearts, and of those whose drawn tree has no conflict."""
     everyone = gather([{FINE: case["figures"]} for case in found])
@@ -173,6 +191,12 @@ def _breathing_summary(found: list[dict[str, Any]]) -> dict[str, Any]:
     return {BREATHING: summarise([StudyCase(**case) for case in found])}
 
 
+def _long_axis_summary(found: list[dict[str, Any]]) -> dict[str, Any]:
+    from CardiacFusionLib.training.evaluation.long_axis_study import summarise_long_axis
+
+    return {LONG_AXIS: summarise_long_axis(found)}
+
+
 STUDIES: dict[str, tuple[str, Callable[[int], dict[str, Any]], Callable[[list[dict[str, Any]]], dict[str, Any]]]] = {
     FINE: ("digital twins (synthetic), CT 0.4 x 0.4 x 0.5 mm, from the CT alone", fine_coronaries_case, _fine_summary),
     FINDINGS: (
@@ -181,6 +205,7 @@ STUDIES: dict[str, tuple[str, Callable[[int], dict[str, Any]], Callable[[list[di
         _findings_summary,
     ),
     ROBUST: ("fine digital twins (synthetic), the CT disturbed", robust_coronaries_case, _robust_summary),
+    LONG_AXIS: ("digital twins (synthetic), long-axis views", long_axis_views_case, _long_axis_summary),
     BREATHING: ("digital twins (synthetic) that breathe freely, CMR only", breathing_case, _breathing_summary),
 }
 

@@ -70,11 +70,16 @@ def long_axis_view(seed: int, size: int = 160, spacing_mm: float = 1.6) -> LongA
     return _view(_draw_heart(rng), rng, size, spacing_mm)
 
 
-def planned_views(seed: int, size: int = 160, spacing_mm: float = 1.6) -> tuple[LongAxisSample, ...]:
-    """The 2-, 3- and 4-chamber view of one random heart at a random phase, each planned with its own errors."""
+def planned_views(
+    seed: int, size: int = 160, spacing_mm: float = 1.6, of: tuple[Heart, Array] | None = None
+) -> tuple[LongAxisSample, ...]:
+    """The 2-, 3- and 4-chamber view of one heart, each planned with its own errors.
+
+    ``of``: the heart and the patient's axes (3, 3) in its frame; without it a random heart at a random phase.
+    """
     rng = np.random.default_rng((seed, 44))
-    heart = _draw_heart(rng)
-    patient = _lie(heart, rng)
+    heart = _draw_heart(rng) if of is None else of[0]
+    patient = _lie(heart, rng) if of is None else of[1]
     return tuple(_view(heart, rng, size, spacing_mm, usual, patient) for usual in USUAL_DEG)
 
 
