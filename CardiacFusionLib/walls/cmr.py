@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -24,10 +24,13 @@ from CardiacFusionLib.spatial.sections import (
 from CardiacFusionLib.spatial.series import Series, SlicePose
 from CardiacFusionLib.walls.cmr_find import find_lv
 from CardiacFusionLib.walls.cmr_input import CHANNELS, even_out, read_plane, write_back
-from CardiacFusionLib.walls.cmr_insertions import with_insertions
+from CardiacFusionLib.walls.cmr_insertions import Seen, with_insertions
+from CardiacFusionLib.walls.cmr_series import MODEL as SERIES_MODEL
+from CardiacFusionLib.walls.cmr_series import see_series
+from CardiacFusionLib.walls.cmr_series_input import course_images
 from CardiacFusionLib.walls.cmr_stack import axis_line, near_axis, sight
 from CardiacFusionLib.walls.cmr_tidy import tidy, widened
-from CardiacFusionLib.walls.phases_cmr import phase_images
+from CardiacFusionLib.walls.phases_cmr import find_phases, phase_images
 from CardiacFusionLib.walls.result import CmrWalls, Located
 from CardiacFusionLib.walls.stack_landmarks import locate_ends
 
@@ -38,7 +41,10 @@ STAGE = "CMR walls"
 # the fine pass is the mean over these views: turned by degrees, zoomed, mirrored; a single frame, whose scale and place
 # no other slice confirms, is seen a little wider (each set was the better one on its kind of real images)
 LOOKS = ((-15.0, 0.9, False), (0.0, 1.1, False), (15.0, 0.95, False), (0.0, 0.8, True))
+# a first pass is shown to a second network as well, frame after frame: two views of the four phases are then enough
+LOOKS_BESIDE = LOOKS[0], LOOKS[2]
 FRAME_LOOKS = ((-15.0, 1.0, False), (0.0, 1.15, False), (15.0, 1.0, False), (0.0, 0.9, True))
+SERIES_SHARE = 0.5  # of the probabilities of a first pass come from its whole course
 THICKNESS_MM = (3.0, 22.0)  # wall thickness outside this range is not seen in adults
 MIN_CLOSED = 0.85  # share of the cavity's outline that the wall must cover
 MIN_CERTAINTY = 0.75  # mean probability of the winning class within the LV
@@ -74,23 +80,38 @@ def _run(images: NDArray[np.float32], names: Sequence[str] = (MODEL,)) -> NDArra
     return mean
 
 
+@dataclass(frozen=True)
+class _Outline:
+    """Class ``probabilities`` (4, y, x) on a slice's own pixels, and the insertions (LPS mm) that its course shows."""
+
+    probabilities: NDArray[np.float32]
+    marks: Mapping[str, Seen]
+
+
 def _outline(
     images: Sequence[NDArray[np.float32]],
     poses: Sequence[SlicePose],
     axes: NDArray[np.float64],
     names: Sequence[str],
-) -> list[NDArray[np.float32]]:
-    """Class probabilities (4, y, x) on each image's own pixels: the mean over several views of the same window."""
+    courses: Sequence[NDArray[np.float32]] | None = None,
+) -> list[_Outline]:
+    """The mean over several views of the same window, and over both networks where ``courses`` (frames as channels) are
+    given."""
     window = find_lv(images, poses, axes, partial(_run, names=names))
-    looks = LOOKS if len(images) > 1 else FRAME_LOOKS
+    looks = LOOKS_BESIDE if courses is not None else LOOKS if len(images) > 1 else FRAME_LOOKS
     views = [replace(window, angle_deg=a, pixel_mm=window.pixel_mm * z, mirrored=m) for a, z, m in looks]
     result = []
-    for image, pose in zip(images, poses):
+    for k, (image, pose) in enumerate(zip(images, poses)):
         shape = (image.shape[1], image.shape[2])
         seen = _run(np.stack([even_out(read_plane(image, pose, axes, v)) for v in views]), names)
         mean = np.mean([write_back(p, shape, pose, axes, v) for p, v in zip(seen, views)], axis=0)
-        mean[0] += 1.0 - mean.sum(axis=0)  # beyond the window there is background
-        result.append(mean.astype(np.float32))
+        marks: Mapping[str, Seen] = {}
+        if courses is not None:
+            course = see_series(courses[k], pose, axes, window)
+            share = SERIES_SHARE * course.probabilities.sum(axis=0)  # none where its smaller window does not reach
+            mean, marks = (1.0 - share) * mean + SERIES_SHARE * course.probabilities, course.marks
+        mean[0] += 1.0 - mean.sum(axis=0)  # beyond the windows there is background
+        result.append(_Outline(mean.astype(np.float32), marks))
     return result
 
 
@@ -100,17 +121,31 @@ def _certainty(labels: NDArray[np.uint8], probabilities: NDArray[np.float32]) ->
     return float(probabilities.max(axis=0)[lv].mean()) if lv.any() else 0.0
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What parallel slices show: their ``labels``, the ``certainty`` of each (mean probability of the winner within the
+    LV), and the insertions that the course of each shows, if one was given."""
+
+    labels: list[NDArray[np.uint8]]
+    certainty: list[float]
+    marks: list[Mapping[str, Seen]]
+
+
 def _segment(
-    images: Sequence[NDArray[np.float32]], poses: Sequence[SlicePose], single: bool = False
-) -> tuple[list[NDArray[np.uint8]], list[float]]:
-    """Labels and certainty (mean probability of the winner within the LV) of parallel slices (channel, y, x).
+    images: Sequence[NDArray[np.float32]],
+    poses: Sequence[SlicePose],
+    single: bool = False,
+    courses: Sequence[NDArray[np.float32]] | None = None,
+) -> _Found:
+    """Parallel slices (channel, y, x) outlined; ``courses``: the same slices' whole first passes.
 
     ``single``: the channels of each slice are one frame four times over. How far outside its edge the cavity of such a
     frame is outlined is a fact of the weights, as trained.
     """
     axes = canonical_axes(poses[0].normal)
     names = _asked(single)
-    seen = _outline(images, poses, axes, names)
+    outlines = _outline(images, poses, axes, names, courses)
+    seen = [one.probabilities for one in outlines]
     labels = [tidy(p.argmax(axis=0).astype(np.uint8), pose.spacing_mm) for p, pose in zip(seen, poses)]
     if len(labels) > 1:
         sightings = [
@@ -124,7 +159,8 @@ def _segment(
             labels = [tidy(p.argmax(axis=0).astype(np.uint8), pose.spacing_mm) for p, pose in zip(seen, poses)]
     certainty = [_certainty(one, p) for one, p in zip(labels, seen)]
     margin_mm = float(entry_of(names[-1]).input.get("frame_margin_mm", 0.0)) if single else 0.0
-    return [widened(one, pose.spacing_mm, margin_mm) for one, pose in zip(labels, poses)], certainty
+    labels = [widened(one, pose.spacing_mm, margin_mm) for one, pose in zip(labels, poses)]
+    return _Found(labels, certainty, [one.marks for one in outlines])
 
 
 def _flags(
@@ -167,11 +203,11 @@ def _flags(
 
 
 def _landmarks(
-    images: Sequence[NDArray[np.float32]], labels: Sequence[NDArray[np.uint8]], poses: Sequence[SlicePose]
+    images: Sequence[NDArray[np.float32]], found: _Found, poses: Sequence[SlicePose]
 ) -> tuple[dict[str, NDArray[np.float64]], ...]:
     """Landmarks (LPS mm) of every slice: those the outlines show, the insertions as the pictures show them."""
-    outlined = [slice_landmarks(one, pose) for one, pose in zip(labels, poses)]
-    return with_insertions(outlined, images, labels, poses)
+    outlined = [slice_landmarks(one, pose) for one, pose in zip(found.labels, poses)]
+    return with_insertions(outlined, images, found.labels, poses, found.marks)
 
 
 def _ends(labels: Sequence[NDArray[np.uint8]], poses: Sequence[SlicePose]) -> dict[str, Located]:
@@ -184,11 +220,23 @@ def segment_cmr(series: Series) -> CmrWalls:
     Labels lie on the image's own pixels; landmarks are LPS mm. The image may be stored flipped, turned or permuted:
     only the slice pose decides what is anterior. Raises StageError where no bolus is seen.
     """
-    images = np.maximum(phase_images(series), 0.0)
-    labels, certainty = _segment(list(images), series.poses)
-    landmarks = _landmarks(list(images), labels, series.poses)
-    flags = _flags(labels, series.poses, certainty, landmarks)
-    return CmrWalls(np.stack(labels), landmarks, Quality.of(flags), _ends(labels, series.poses))
+    phases = find_phases(series)
+    images = np.maximum(phase_images(series, phases), 0.0)
+    courses = list(course_images(series, phases)) if _sees_series() else None
+    return _walls(list(images), series.poses, _segment(list(images), series.poses, courses=courses))
+
+
+def _sees_series() -> bool:
+    """Whether whole first passes are looked at: the weights are installed, and no network of the user stands in the
+    place of ``cmr_walls``."""
+    return SERIES_MODEL in read_manifest() and "backend" not in entry_of(MODEL).architecture
+
+
+def _walls(images: Sequence[NDArray[np.float32]], poses: Sequence[SlicePose], found: _Found) -> CmrWalls:
+    """Outlines with their landmarks, doubts, apex and base."""
+    landmarks = _landmarks(images, found, poses)
+    flags = _flags(found.labels, poses, found.certainty, landmarks)
+    return CmrWalls(np.stack(found.labels), landmarks, Quality.of(flags), _ends(found.labels, poses))
 
 
 def walls_from_labels(labels: NDArray[np.uint8], poses: Sequence[SlicePose]) -> CmrWalls:
@@ -208,10 +256,7 @@ def segment_stack(images: NDArray[np.float32], poses: Sequence[SlicePose]) -> Cm
     if images.ndim != 3 or len(images) != len(poses) or not np.all(np.isfinite(images)):
         raise BadInputError(f"A stack is (slice, y, x) of finite values with one pose a slice; got {images.shape}.")
     channels = [_as_phases(image) for image in images]
-    labels, certainty = _segment(channels, poses, single=True)
-    landmarks = _landmarks(channels, labels, poses)
-    flags = _flags(labels, poses, certainty, landmarks)
-    return CmrWalls(np.stack(labels), landmarks, Quality.of(flags), _ends(labels, poses))
+    return _walls(channels, poses, _segment(channels, poses, single=True))
 
 
 def _as_phases(image: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -227,4 +272,4 @@ def segment_frame(image: NDArray[np.float32], spacing_mm: tuple[float, float]) -
     if image.ndim != 2 or not np.all(np.isfinite(image)):
         raise BadInputError(f"A CMR frame is one 2D picture of finite values; this one has shape {image.shape}.")
     pose = SlicePose((0.0, 0.0, 0.0), canonical_axes(MEAN_LONG_AXIS_LPS), spacing_mm, 8.0)
-    return _segment([_as_phases(image)], [pose], single=True)[0][0]
+    return _segment([_as_phases(image)], [pose], single=True).labels[0]

@@ -26,6 +26,9 @@ REACH_PX = 5.0  # a place is the mean of the heatmap this near its peak
 # share of the heatmap, 'absent' included, that must lie there: to take the place of what the outlines show, and to be
 # told where they show nothing (development twins: 95 % have 0.87 and more; the real cine 0.73 at most, once 8 mm off)
 SURE, ENOUGH = 0.8, 0.5
+# a first pass has three witnesses: this network, that of the whole course, and the outlines' ends, which count so much;
+# places nearer than so many millimetres are the same
+OUTLINE_WEIGHT, SAME_MM = 0.7, 8.0
 # an RV this small against the LV (cavity and wall) is a sliver near the tip: the ends of its contact say nothing unless
 # the network sees an insertion too (real cine: 0.15 where the anterior one was 9 mm off, from 0.30 on it was right)
 SLIVER = 0.2
@@ -90,12 +93,18 @@ def see_insertions(images: NDArray[np.float32], labels: NDArray[np.uint8], pose:
     with torch.inference_mode():
         given = torch.from_numpy(window_input(images, pose, axes, view))[None].to(device)
         scores = network(given)[0].double().cpu().numpy()
+    return {
+        name: Seen(place_lps(seen.place, view, pose, axes), seen.belief) for name, seen in zip(NAMES, read_maps(scores))
+    }
+
+
+def place_lps(
+    place: NDArray[np.float64], view: View, pose: SlicePose, axes: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """LPS mm of a window's pixel (row, column)."""
     grid, depth = view.grid(), float(np.asarray(pose.origin_mm) @ axes[:, 2])
-    result = {}
-    for name, seen in zip(NAMES, read_maps(scores)):
-        uv = [ndimage.map_coordinates(grid[..., k], seen.place[:, None], order=1)[0] for k in (0, 1)]
-        result[name] = Seen(np.asarray(axes @ np.array([*uv, depth])), seen.belief)
-    return result
+    uv = [ndimage.map_coordinates(grid[..., k], place[:, None], order=1)[0] for k in (0, 1)]
+    return np.asarray(axes @ np.array([*uv, depth]))
 
 
 def with_insertions(
@@ -103,18 +112,47 @@ def with_insertions(
     images: Sequence[NDArray[np.float32]],
     labels: Sequence[NDArray[np.uint8]],
     poses: Sequence[SlicePose],
+    courses: Sequence[Mapping[str, Seen]] = (),
 ) -> tuple[dict[str, NDArray[np.float64]], ...]:
     """Landmarks of each slice with the insertions as the network sees them; where it is unsure, or its weights are not
-    installed, those read off the labels stay, unless they are the ends of a mere sliver of RV."""
+    installed, those read off the labels stay, unless they are the ends of a mere sliver of RV.
+
+    ``courses``: for a first pass, what its whole course shows in each slice. All witnesses are then heard: the place
+    that most of them (by belief) agree on is told.
+    """
     result = tuple(dict(one) for one in landmarks)
-    if MODEL in read_manifest():
-        for one, image, outline, pose in zip(result, images, labels, poses):
-            for name, seen in see_insertions(image, outline, pose).items():
-                if seen.belief >= (SURE if name in one else ENOUGH):
-                    one[name] = seen.place
-                elif seen.belief < ENOUGH and _is_sliver(outline):
-                    one.pop(name, None)
+    installed = MODEL in read_manifest()
+    for k, (one, image, outline, pose) in enumerate(zip(result, images, labels, poses)):
+        seen = see_insertions(image, outline, pose) if installed else {}
+        course = courses[k] if courses else {}
+        for name in NAMES:
+            networks = [told[name] for told in (seen, course) if name in told]
+            if not networks:
+                continue
+            surest = max(told.belief for told in networks)
+            if surest < ENOUGH and _is_sliver(outline):
+                one.pop(name, None)
+            elif course:
+                heard = [*networks, Seen(one[name], OUTLINE_WEIGHT)] if name in one else networks
+                place = agreed(heard)
+                if place.belief >= ENOUGH:
+                    one[name] = place.place
+            elif surest >= (SURE if name in one else ENOUGH):
+                one[name] = networks[0].place
     return result
+
+
+def agreed(seen: Sequence[Seen]) -> Seen:
+    """The place on which most of some sightings (at least one) agree: of all groups within ``SAME_MM`` of one of them
+    the one with the largest belief in all, its mean by belief."""
+    best: tuple[float, NDArray[np.float64]] | None = None
+    for middle in seen:
+        near = [one for one in seen if float(np.linalg.norm(one.place - middle.place)) <= SAME_MM]
+        weight = np.maximum([one.belief for one in near], 1e-9)
+        if best is None or weight.sum() > best[0] + 1e-12:
+            best = float(weight.sum()), np.average([one.place for one in near], axis=0, weights=weight)
+    assert best is not None
+    return Seen(np.asarray(best[1]), best[0])
 
 
 def _is_sliver(labels: NDArray[np.uint8]) -> bool:

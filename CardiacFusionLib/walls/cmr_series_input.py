@@ -62,7 +62,7 @@ def read_course(
 def read_linear(
     images: NDArray[np.float32], rows: NDArray[np.float64], columns: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Images (channel, y, x) between their pixels at ``rows`` and ``columns``, of any shape: (channel, ...); 0 outside."""
+    """Images (channel, y, x) between pixels, at ``rows`` and ``columns`` of one shape: (channel, ...); 0 outside."""
     height, width = images.shape[1:]
     inside = (rows >= 0) & (rows <= height - 1) & (columns >= 0) & (columns <= width - 1)
     top = np.clip(np.floor(rows).astype(int), 0, max(height - 2, 0))

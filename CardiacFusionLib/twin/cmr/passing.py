@@ -28,6 +28,7 @@ Array = NDArray[np.float64]
 POOLS = ("rv", "lung", "lv", "systemic")
 FRAMES = (25, 80)  # of a series
 SECTOR_SHARE, INNER_SHARE = 0.5, 0.3  # of the slices lack blood in a sector, in the inner wall
+OTHER_SHARE = 0.45  # lie among organs that need not exist
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def _others(outside: NDArray[np.bool_], spacing_mm: float, rng: np.random.Genera
     """What covers the twin's own chest: random organs and round things; covers (material, y, x) and their kind."""
     size = outside.shape[-1]
     found: list[tuple[Array, str]] = []
-    if rng.random() < 0.7:
+    if rng.random() < OTHER_SHARE:
         kinds = int(rng.integers(3, 7))
         scale = rng.uniform(5.0, 22.0)
         winner = np.argmax([smooth_field(rng, size, scale * rng.uniform(0.6, 1.6)) for _ in range(kinds)], axis=0)
