@@ -24,11 +24,10 @@ SMOOTHED_VOXELS = 1.0  # SD: the peak looked for is that of a blob, not of one v
 
 @dataclass(frozen=True)
 class Seen:
-    """A landmark: ``place`` (voxel z, y, x of a window, or LPS mm), ``spread_mm`` of the heatmap's blob about it (root
-    mean square over the three axes), and the ``belief`` (0..1) that lies there and not elsewhere or in 'absent'."""
+    """A landmark: ``place`` (voxel z, y, x of a window, or LPS mm) and the ``belief`` (0..1) that lies there and not
+    elsewhere or in 'absent'."""
 
     place: NDArray[np.float64]
-    spread_mm: float
     belief: float
 
 
@@ -52,9 +51,7 @@ def read_maps(scores: NDArray[np.floating]) -> list[Seen]:
         away = [axis - p for axis, p in zip(grid, peak)]
         near = belief * (sum(a**2 for a in away) <= (REACH_MM / SPACING_MM) ** 2)
         mass = max(float(near.sum()), 1e-12)
-        centre = np.array([float((near * axis).sum()) / mass for axis in grid])
-        spread = sum(float((near * (axis - c) ** 2).sum()) / mass for axis, c in zip(grid, centre))
-        found.append(Seen(centre, SPACING_MM * float(np.sqrt(spread / 3)), float(near.sum())))
+        found.append(Seen(np.array([float((near * axis).sum()) / mass for axis in grid]), float(near.sum())))
     return found
 
 
@@ -72,4 +69,4 @@ def see_landmarks(ct: Volume, pose: HeartPose) -> dict[str, Seen]:
         given = torch.from_numpy(image)[None, None].to(next(network.parameters()).device)
         scores = network(paired(given.contiguous(memory_format=torch.channels_last_3d)))[0].double().cpu().numpy()
     seen = zip(NAMES, read_maps(scores))
-    return {n: Seen(apply(grid.index_to_lps, one.place[::-1]), one.spread_mm, one.belief) for n, one in seen}
+    return {name: Seen(apply(grid.index_to_lps, one.place[::-1]), one.belief) for name, one in seen}
