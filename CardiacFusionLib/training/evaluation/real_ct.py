@@ -21,6 +21,7 @@ from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import HeartPose, axis_angle_deg, roll_angle_deg
 from CardiacFusionLib.spatial.resample import resample_to
 from CardiacFusionLib.spatial.volume import Volume
+from CardiacFusionLib.training.evaluation.ct_figures import landmark_figures
 from CardiacFusionLib.twin.from_ct import wall_geometry
 from CardiacFusionLib.walls.ct import segment_ct
 
@@ -143,7 +144,7 @@ def evaluate_real_ct(data_folder: Path, n: int = 48, seed: int = 0, frame: Path 
     if Path(frame).exists():
         marked = json.loads(Path(frame).read_text(encoding="utf-8"))["landmarks"]
         truth = HeartPose.from_landmarks({name: np.array(point) for name, point in marked.items()})
-        figures["by_eye"] = _pose_errors(found.pose, truth)
+        figures["by_eye"] = _pose_errors(found.pose, truth) | landmark_figures(found.pose, truth)
     poses, failures = [], {}
     for k, other in enumerate(_scans(ct, found.pose.to_lps(np.zeros(3)), n, seed)):
         try:
