@@ -26,7 +26,8 @@ FINE_MM = (0.9, 2.2)
 USUAL_LV_MM = 90.0
 TURNS_DEG = (-40.0, 0.0, 40.0)  # the first look, for hearts that lie unusually
 LOOKS = ((0.0, 1.0), (-12.0, 1.1), (12.0, 1.1), (0.0, 0.9))  # close windows: turned by, zoomed
-SEEN = 0.3  # belief, the mean over the close windows, from which a landmark is said to be there
+SEEN = 0.4  # belief, the mean over the close windows, from which a landmark is said to be there
+EDGE_MM = 6.0  # a landmark nearer to the edge of the picture is a guess
 FILM_FRAMES = 8  # of a film are looked at, evenly over its length
 FIRST_SEEN = 0.15  # ... at the first look, to look closer
 
@@ -100,6 +101,13 @@ def _close(first: Mapping[str, Seen]) -> View | None:
     return close_view(apex, base)
 
 
+def _within(place: NDArray[np.float64], image: NDArray[np.float32], pose: SlicePose) -> bool:
+    """Whether a place (LPS mm) lies well within the picture: where the ventricle is cut off by the edge of the field of
+    view, the place that looks most like its end is that edge."""
+    xy, size, margin = pose.pixels(place), np.array(image.shape[::-1]), EDGE_MM / np.asarray(pose.spacing_mm)
+    return bool(np.all(xy > margin) and np.all(xy < size - 1 - margin))
+
+
 def find_long_axis_landmarks(image: NDArray[np.floating], pose: SlicePose) -> dict[str, Seen]:
     """``mitral_1``, ``mitral_2`` and ``apex`` (LPS mm, with the network's belief 0..1) in one long-axis frame (y, x).
 
@@ -124,9 +132,10 @@ def find_long_axis_landmarks(image: NDArray[np.floating], pose: SlicePose) -> di
     for name in NAMES:
         beliefs = np.array([look[name].belief for look in looks])
         belief = float(beliefs.mean())
-        if belief >= SEEN:
-            uv = np.average([look[name].place for look in looks], axis=0, weights=beliefs)
-            found[name] = Seen(np.asarray(axes @ np.array([*uv, depth])), belief)
+        uv = np.average([look[name].place for look in looks], axis=0, weights=beliefs)
+        place = np.asarray(axes @ np.array([*uv, depth]))
+        if belief >= SEEN and _within(place, frame, pose):
+            found[name] = Seen(place, belief)
     return found
 
 

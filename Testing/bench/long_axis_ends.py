@@ -1,7 +1,7 @@
 """Apex and base of twins' CMR from three short-axis slices alone, and with the long-axis views beside them.
 
-``python Testing/bench/long_axis_ends.py [FIRST [COUNT]]``. The short axis has its true outlines, so that the figures tell of
-the landmarks; the views are cine frames of the same heart at the same phase, planned with errors. Synthetic.
+``python Testing/bench/long_axis_ends.py [FIRST [COUNT]]``. The short axis has its true outlines, so that the figures
+tell of the landmarks; the views are cine frames of the same heart at the same phase, planned with errors. Synthetic.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from CardiacFusionLib.io.markups import read_landmarks
 from CardiacFusionLib.io.write import write_dicom_perfusion
 from CardiacFusionLib.pipeline import stages
 from CardiacFusionLib.pipeline.files import write_results
+from CardiacFusionLib.pipeline.packing import read_packed, write_packed
 from CardiacFusionLib.pipeline.stages import Examinations, Results, run
 from CardiacFusionLib.registration.ends import with_long_axis
 from CardiacFusionLib.spatial.errors import BadInputError
@@ -135,6 +136,10 @@ def test_the_views_reach_the_walls_and_the_case_folder(tmp_path: Path, monkeypat
     results = run(Examinations(stress=series, long_axis=views), upto="perfusion", without=without)
     assert results.cmr_walls is not None and set(results.cmr_walls.ends) == {"apex", "base"}
     write_results(Results(results.examinations, long_axis=results.long_axis), tmp_path)
+    write_packed(results.long_axis, tmp_path / "packed.npz")
+    again = read_packed(tmp_path / "packed.npz")
+    assert again.ends["base"].place_lps == pytest.approx(results.cmr_walls.ends["base"].place_lps)
+    assert [view.view for view in again.views] == ["2ch", "4ch"]
     kept = read_landmarks(tmp_path / "walls" / "cmr_long_axis_landmarks.mrk.json")
     assert set(kept) == {"apex", "base"} | {
         f"{n}_{v}" for n in ("apex", "mitral_1", "mitral_2") for v in ("2ch", "4ch")

@@ -24,6 +24,7 @@ from CardiacFusionLib.walls.result import CmrWalls
 CONTRASTS = {"cine": 4, "perfusion": 2}  # of ``twin.cmr.training.CHANNELS``; a frame with the contrast in the LV
 VIEWS = ("2ch", "3ch", "4ch")
 CINE_SHARE, CROPPED_SHARE = 0.6, 0.3
+CUT_OFF_MM = (3.0, 25.0)  # so far inside of the landmark that it leaves out the field of view ends
 NEAR_MM = 10.0
 
 
@@ -58,12 +59,15 @@ def _picture(
     """The view as a file might hold it, and the landmarks (LPS mm) that it shows."""
     image, pose = np.array(drawn.channels[channel]), drawn.pose
     low, high = np.zeros(2, int), np.array(image.shape[::-1])
-    if rng.random() < CROPPED_SHARE:  # a small field of view that leaves out one side, mostly apex or base
-        side, cut = int(rng.integers(4)), int(rng.uniform(0.15, 0.48) * len(image))
-        if side < 2:
-            low[side] = cut
+    if rng.random() < CROPPED_SHARE and drawn.landmarks:  # a small field of view that ends before a landmark
+        place = drawn.landmarks[str(rng.choice(sorted(drawn.landmarks)))]
+        away = place - (drawn.ends["apex"] + drawn.ends["base"]) / 2
+        side = int(np.argmax(np.abs(away)))
+        edge = int(place[side] - np.sign(away[side]) * rng.uniform(*CUT_OFF_MM) / drawn.spacing_mm)
+        if away[side] < 0:
+            low[side] = max(edge, 0)
         else:
-            high[side - 2] -= cut
+            high[side] = min(edge, high[side])
     image = image[low[1] : high[1], low[0] : high[0]]
     size = np.array(image.shape[::-1])
     shown = {

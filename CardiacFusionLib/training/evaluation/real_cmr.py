@@ -20,6 +20,7 @@ from CardiacFusionLib.spatial.series import SlicePose
 from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.training.cmr_real import PIXEL_MM, RealFrame, read_frames
 from CardiacFusionLib.training.evaluation.metrics import dice
+from CardiacFusionLib.training.evaluation.real_cmr_long_axis import given_ends, long_axis_figures
 from CardiacFusionLib.walls.cmr import segment_frame, segment_stack
 from CardiacFusionLib.walls.result import CmrWalls
 
@@ -90,9 +91,11 @@ def inside(points_lps: NDArray[np.float64], pose: SlicePose, shape: tuple[int, i
 
 def cine(folder: Path) -> dict[str, Any]:
     """Cavity Dice and distance of the RV insertions, slice by slice at end-diastole and end-systole, and how far apex
-    and mitral centre, told from the short axis alone, lie from the points given in the long-axis views."""
+    and mitral centre, told from the short axis alone, lie from the points given in the long-axis views; the same with
+    those views (``long_axis``)."""
     slices: list[dict[str, Any]] = []
     ends: dict[str, dict[str, float]] = {}
+    views: dict[str, dict[str, Any]] = {}
     for phase in ("ed", "es"):
         images, poses = read_cine(folder, phase)
         points = read_points(folder / f"contours_{phase}.csv")
@@ -104,7 +107,8 @@ def cine(folder: Path) -> dict[str, Any]:
             row["cavity_dice"] = dice(walls.labels[k] == Label.LV_CAVITY, truth)
             slices.append(row | _insertions(walls, k, points.get("RV_INSERT", {}).get(view)))
         ends[phase] = _ends(walls, points)
-    result: dict[str, Any] = {"slices": slices, "ends": ends}
+        views[phase] = long_axis_figures(folder, phase, walls, poses, points)
+    result: dict[str, Any] = {"slices": slices, "ends": ends, "long_axis": views}
     result["cavity_dice"] = float(np.mean([s["cavity_dice"] for s in slices]))
     result["cavity_dice_worst"] = float(np.min([s["cavity_dice"] for s in slices]))
     for name in INSERTIONS:
@@ -120,13 +124,9 @@ def cine(folder: Path) -> dict[str, Any]:
 
 def _ends(walls: CmrWalls, points: dict[str, dict[str, NDArray[np.float64]]]) -> dict[str, float]:
     """Distance in mm of apex and mitral centre (mean of the leaflets' ends in all views) from the given ones."""
-    given = {
-        "apex": np.concatenate(list(points["APEX_POINT"].values())).mean(axis=0),
-        "base": np.mean([view.mean(axis=0) for view in points["MITRAL_VALVE"].values()], axis=0),
-    }
     return {
         name: float(np.linalg.norm(walls.ends[name].place_lps - place))
-        for name, place in given.items()
+        for name, place in given_ends(points).items()
         if name in walls.ends
     }
 
