@@ -183,14 +183,14 @@ def _cmr_side(automatic: Results, results: Results, corrections: Sequence[Correc
     study = _stress(automatic)
     outlines = _cmr_walls(study.walls, "stress", corrections)
     sections = measure_sections(results.ct_walls)
-    pairing = pair_slices(study.series, outlines, results.ct_walls, sections)
+    pairing = pair_slices(study.series, outlines, results.ct_walls, sections, automatic.long_axis)
     before = alone(study)
     stress = requantified(before, outlines, levels_of(pairing, results.ct_walls, sections))
     rest = automatic.rest
     if rest is not None:
         calm = rest.segments
         rest_outlines = _cmr_walls(rest.walls, "rest", corrections)
-        rest_pairing = pair_slices(rest.series, rest_outlines, results.ct_walls, sections)
+        rest_pairing = pair_slices(rest.series, rest_outlines, results.ct_walls, sections, automatic.long_axis)
         rest = requantified(rest, rest_outlines, levels_of(rest_pairing, results.ct_walls, sections))
         drawn = any(c.kind in (SLICE_CENTRE, CMR_WALL) for c in corrections)
         if not drawn and stress.segments is before.segments and rest.segments is calm:

@@ -235,7 +235,7 @@ def _both(
     seen = _see(results.examinations.long_axis, clock)
     moving = _move_and_outline(stress, seen, clock)
     with clock.stage("pair", "finding the CMR slices in the CT heart"):
-        pairing = pair_slices(moving.series, moving.walls, walls)
+        pairing = pair_slices(moving.series, moving.walls, walls, long_axis=moving.long_axis)
     results = replace(
         results, moving=moving.series, cmr_walls=moving.walls, long_axis=moving.long_axis, pairing=pairing
     )
@@ -245,7 +245,7 @@ def _both(
     rest = None
     if results.examinations.rest is not None:
         moving_rest = _move_and_outline(results.examinations.rest, seen, clock)
-        pairing_rest = pair_slices(moving_rest.series, moving_rest.walls, walls)
+        pairing_rest = pair_slices(moving_rest.series, moving_rest.walls, walls, long_axis=moving_rest.long_axis)
         rest = _quantify(moving_rest, levels_of(pairing_rest, walls), clock, results.examinations.choices)
         quantified = with_rest(quantified, rest)
     registration = _register(results, clock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,16 @@ MIDDLE_LEVEL, MIDDLE_SD = 0.5, 0.12  # slices are planned around the middle of t
 
 
 @dataclass(frozen=True)
+class SeenEnd:
+    """Apex or base seen in long-axis views: at ``along_mm`` among the slices, at ``z_mm`` in the CT, known to
+    ``sd_mm``."""
+
+    along_mm: float
+    z_mm: float
+    sd_mm: float
+
+
+@dataclass(frozen=True)
 class Heights:
     """``z_mm`` (slice,): posterior mean height; ``sd_mm``: its uncertainty; ``stretch``: CT mm per CMR mm."""
 
@@ -35,20 +46,26 @@ def match_heights(
     radii_mm: dict[str, NDArray[np.float64]],
     sections: Sections,
     span_mm: tuple[float, float],
+    ends: Sequence[SeenEnd] = (),
 ) -> Heights:
     """Heights of slices ``along_mm`` (slice,) apart (rising to the base) whose radii (slice,) are given by name.
     ``span_mm``: lowest and highest height of the CT's cavity.
 
     A Bayesian grid search over the shift and stretch of the whole stack: every radius may be off by a factor common
     to all slices (another phase of the beat) and a smaller one of its own. Slices without LV have NaN radii and are
-    carried along.
+    carried along. ``ends`` that long-axis views show are brought to their places in the CT by the same shift and
+    stretch.
     """
     tip, base = span_mm
     middle = tip + MIDDLE_LEVEL * (base - tip)
-    offsets = along_mm - (along_mm.min() + along_mm.max()) / 2
+    middle_slice = (along_mm.min() + along_mm.max()) / 2
+    offsets = along_mm - middle_slice
     shift = np.arange(tip - 15.0, base + 15.0, 1.0)
     z = shift[:, None, None] + STRETCH[None, :, None] * offsets
     cost = ((shift - middle) / (MIDDLE_SD * (base - tip)))[:, None] ** 2 + ((STRETCH - STRETCH_MEAN) / STRETCH_SD) ** 2
+    for end in ends:
+        there = shift[:, None] + STRETCH * (end.along_mm - middle_slice)
+        cost = cost + ((there - end.z_mm) / end.sd_mm) ** 2
     for name, own, common, mean in MEASURES:
         seen = np.isfinite(radii_mm[name])
         if not seen.any():

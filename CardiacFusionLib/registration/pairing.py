@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from CardiacFusionLib.registration.heights import match_heights
+from CardiacFusionLib.registration.heights import SeenEnd, match_heights
 from CardiacFusionLib.registration.result import Pairing
 from CardiacFusionLib.registration.sections import Sections, cavity_span, measure_sections
 from CardiacFusionLib.spatial.errors import StageError
@@ -15,23 +15,30 @@ from CardiacFusionLib.spatial.pose import HeartPose
 from CardiacFusionLib.spatial.quality import Flag, Level, Quality
 from CardiacFusionLib.spatial.sections import MEAN_LONG_AXIS_LPS, canonical_axes, ring_facts
 from CardiacFusionLib.spatial.series import Series
-from CardiacFusionLib.walls.result import CmrWalls, CtWalls
+from CardiacFusionLib.walls.result import CmrWalls, CtWalls, LongAxis
 
 STAGE = "pairing"
 INSERTIONS = ("rv_insertion_anterior", "rv_insertion_inferior")
 UNSURE_AXIS = 0.35  # cosine below which the plane alone does not tell where the base is
 MAX_HEIGHT_SD_MM = 6.0
 MAX_ROLL_SPREAD_DEG = 15.0
+CT_END_SD_MM = 2.5  # of apex and base in the CT, and of how another phase of the beat moves them against the rest
 FULL_RV_MM = 15.0  # radius of an RV large enough for its insertions to be trusted
 RISE = 0.08  # log ratio of radii between the ends of the stack that counts as a clear taper
 
 
-def pair_slices(series: Series, walls: CmrWalls, ct_walls: CtWalls, sections: Sections | None = None) -> Pairing:
+def pair_slices(
+    series: Series,
+    walls: CmrWalls,
+    ct_walls: CtWalls,
+    sections: Sections | None = None,
+    long_axis: LongAxis | None = None,
+) -> Pairing:
     """Place the CMR slices in the CT's heart frame: axis from the slice normal, roll from the RV insertions, in-plane
     place from the LV centres, heights from the widths of LV and RV. One, three or many slices.
 
-    ``sections`` of these CT walls, if they are measured already. Raises StageError where no slice, or the CT, shows a
-    left ventricle.
+    ``sections`` of these CT walls, if they are measured already. With ``long_axis`` views the apex and base they show
+    tell the heights too. Raises StageError where no slice, or the CT, shows a left ventricle.
     """
     flags: list[Flag] = []
     facts = [ring_facts(labels, pose.spacing_mm) for labels, pose in zip(walls.labels, series.poses)]
@@ -49,7 +56,7 @@ def pair_slices(series: Series, walls: CmrWalls, ct_walls: CtWalls, sections: Se
     marks_of = [_renamed(m) if other_way else dict(m) for m in walls.landmarks]
     along = np.array([np.asarray(p.origin_mm) @ axes[:, 2] for p in series.poses])
     tip, base = sections.cavity_span_mm
-    heights = match_heights(along, radii, sections, (tip, base))
+    heights = match_heights(along, radii, sections, (tip, base), _seen_ends(long_axis, ct_walls.pose, axes))
     if heights.sd_mm > MAX_HEIGHT_SD_MM:
         flags.append(_doubt("height", f"the height of the CMR slices is uncertain (±{heights.sd_mm:.0f} mm)"))
     for i in np.flatnonzero(seen & ((heights.z_mm < tip - 10) | (heights.z_mm > base + 10))):
@@ -84,6 +91,21 @@ def levels_of(pairing: Pairing, ct_walls: CtWalls, sections: Sections | None = N
     if base - tip < 20.0:
         raise StageError(STAGE, "the CT's LV cavity is shorter than 20 mm; correct its wall or its landmarks.")
     return np.asarray((pairing.z_mm - tip) / (base - tip))
+
+
+def _seen_ends(long_axis: LongAxis | None, ct_pose: HeartPose, axes: NDArray[np.float64]) -> list[SeenEnd]:
+    """Apex and base of the long-axis views beside those of the CT, along the slices' normal and the CT's long axis."""
+    if long_axis is None:
+        return []
+    return [
+        SeenEnd(
+            float(end.place_lps @ axes[:, 2]),
+            float(ct_pose.to_heart(ct_pose.landmarks[name])[2]),
+            float(np.hypot(end.along_sd_mm, CT_END_SD_MM)),
+        )
+        for name, end in long_axis.ends.items()
+        if name in ct_pose.landmarks
+    ]
 
 
 def _doubt(name: str, reason: str) -> Flag:

@@ -8,8 +8,8 @@ from heart_phantom import HALF_LENGTH, Heart, cmr, ct_walls, usual_pose
 
 from CardiacFusionLib.registration.pairing import levels_of, pair_slices
 from CardiacFusionLib.spatial.errors import StageError
-from CardiacFusionLib.spatial.pose import axis_angle_deg, roll_angle_deg
-from CardiacFusionLib.walls.result import CmrWalls
+from CardiacFusionLib.spatial.pose import HeartPose, axis_angle_deg, roll_angle_deg
+from CardiacFusionLib.walls.result import CmrWalls, Located, LongAxis
 
 CT = ct_walls(Heart(), usual_pose())
 ELSEWHERE = usual_pose(shift=(20.0, -15.0, 30.0), roll_deg=17.0)  # the patient lies differently in the other scanner
@@ -70,3 +70,31 @@ def test_slices_without_a_ventricle_cannot_be_paired() -> None:
     series, walls = cmr(Heart(), ELSEWHERE, [90.0, 80.0])
     with pytest.raises(StageError, match="no CMR slice shows a left ventricle"):
         pair_slices(series, walls, CT)
+
+
+def seen_ends(of: HeartPose, stretch: float = 1.0) -> LongAxis:
+    """Long-axis views that show the phantom's apex and base, its length divided by ``stretch``."""
+    ends = {n: np.array([0.0, 0.0, z / stretch]) for n, z in (("apex", -HALF_LENGTH), ("base", HALF_LENGTH))}
+    return LongAxis((), {name: Located(of.to_lps(place), 2.0, 2.0) for name, place in ends.items()})
+
+
+def test_long_axis_views_tell_the_height_of_a_single_slice() -> None:
+    """Another phase of the beat makes the slice look as if it lay elsewhere; the views know better."""
+    series, walls = cmr(Heart(scale=0.8), ELSEWHERE, [18.0])
+    alone = abs(pair_slices(series, walls, CT).z_mm[0] - 18.0)
+    found = pair_slices(series, walls, CT, long_axis=seen_ends(ELSEWHERE))
+    assert abs(found.z_mm[0] - 18.0) < min(3.0, alone - 3.0)
+
+
+def test_views_of_a_shorter_heart_stretch_the_stack() -> None:
+    stretch = 1.12
+    heights = np.array([24.0, 0.0, -24.0])
+    series, walls = cmr(Heart(), ELSEWHERE, heights / stretch)
+    found = pair_slices(series, walls, CT, long_axis=seen_ends(ELSEWHERE, stretch))
+    assert found.z_mm == pytest.approx(heights, abs=4.0)
+
+
+def test_views_that_show_nothing_change_nothing() -> None:
+    series, walls = cmr(Heart(), ELSEWHERE, [25.0, 2.0, -21.0])
+    bare = pair_slices(series, walls, CT)
+    assert np.array_equal(pair_slices(series, walls, CT, long_axis=LongAxis(())).z_mm, bare.z_mm)
