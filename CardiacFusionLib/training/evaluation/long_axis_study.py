@@ -135,12 +135,11 @@ def _figures(views: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             result[f"{name}_mm"] = describe(f"{name}_mm", away) | {"median": float(np.median(away))}
             result[f"{name}_within_10mm"] = {
                 "mean": float(np.mean(np.array(away) < NEAR_MM)),
-                "sd": 0.0,
                 "n": len(away),
             }
         for key, told in ((f"{name}_found", shown), (f"{name}_absent_right", hidden)):
             if told:
-                result[key] = {"mean": float(np.mean(told)), "sd": 0.0, "n": len(told)}
+                result[key] = {"mean": float(np.mean(told)), "n": len(told)}
     return result
 
 
