@@ -52,6 +52,7 @@ def test_a_checkout_stays_small_enough_for_the_index() -> None:
     kept = [
         p
         for p in ROOT.rglob("*")
-        if p.is_file() and not {".git", ".venv", ".mypy_cache", "runs", "demo", "build"} & set(p.relative_to(ROOT).parts)
+        if p.is_file()
+        and not {".git", ".venv", ".mypy_cache", "runs", "demo", "build"} & set(p.relative_to(ROOT).parts)
     ]
     assert sum(p.stat().st_size for p in kept) < 100e6
