@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from CardiacFusionLib.models.heatmaps import Seen
 from CardiacFusionLib.models.manifest import read_manifest
 from CardiacFusionLib.reorientation.checks import STAGE
-from CardiacFusionLib.reorientation.landmarks import MODEL, Seen, see_landmarks
+from CardiacFusionLib.reorientation.landmarks import MODEL, see_landmarks
 from CardiacFusionLib.spatial.pose import HeartPose
 from CardiacFusionLib.spatial.quality import Flag, Level, Quality
 from CardiacFusionLib.spatial.volume import Volume

@@ -10,20 +10,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from CardiacFusionLib.models.heatmaps import PLANE_REACH_PX, read_maps
 from CardiacFusionLib.networks.chamber_unet import ChamberUNet
 from CardiacFusionLib.spatial.sections import MEAN_LONG_AXIS_LPS, canonical_axes
 from CardiacFusionLib.spatial.series import SlicePose
 from CardiacFusionLib.training.cmr_walls import CINE, LIT, vary
 from CardiacFusionLib.training.harness import VALIDATION_SEED, Batch, Metrics
+from CardiacFusionLib.training.losses import PLANE_SPREAD_PX, heatmap_entropy
 from CardiacFusionLib.twin.cmr.training import CmrSample, cmr_training_slice
 from CardiacFusionLib.walls.cmr_input import CHANNELS, View
-from CardiacFusionLib.walls.cmr_insertions import LV_PIXELS, NAMES, SIZE, lv_window, read_maps, window_input
+from CardiacFusionLib.walls.cmr_insertions import LV_PIXELS, NAMES, SIZE, lv_window, window_input
 
 WIDTHS = (8, 16, 32, 64, 64)
 SOURCE_SIZE = 144
 SERIES_SHARE, CINE_SHARE = 0.5, 0.35  # the rest are single perfusion frames
 REUSE, WINDOW = 8, 250
-SPREAD_PX = 1.5  # SD of the place that the heatmap is asked for
 TURN_DEG, SHIFT_MM, SCALE = 15.0, 4.0, 0.1  # SD: other rolls, and outlines that are not quite right
 VALIDATION_CASES = 64
 FAR_MM = 10.0
@@ -93,7 +94,7 @@ class CmrInsertionsTask:
     def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Metrics]:
         """Cross-entropy between the softmax over all places and 'absent', and a spot about the true place."""
         scores = network(batch["image"])
-        return heatmap_loss(scores, batch["marks"]), {}
+        return heatmap_entropy(scores, batch["marks"], PLANE_SPREAD_PX), {}
 
     def validate(self, network: nn.Module) -> Metrics:
         """On slices of unseen hearts: distance in mm where the landmark is there, share within 5 mm, and how often
@@ -104,7 +105,7 @@ class CmrInsertionsTask:
         for seed in range(VALIDATION_SEED, VALIDATION_SEED + VALIDATION_CASES):
             drawn = self.sample(seed)
             scores = network(torch.from_numpy(drawn["image"])[None].to(device))[0].double().cpu().numpy()
-            for seen, mark in zip(read_maps(scores), drawn["marks"]):
+            for seen, mark in zip(read_maps(scores, PLANE_REACH_PX), drawn["marks"]):
                 there = bool(np.isfinite(mark).all())
                 right.append((seen.belief > 0.5) == there)
                 if there:
@@ -130,21 +131,3 @@ class CmrInsertionsTask:
             },
             "data": "digital twin, CMR slices (synthetic); no real image",
         }
-
-
-def heatmap_loss(scores: Tensor, marks: Tensor) -> Tensor:
-    """Mean cross-entropy of scores (n, 2 · landmark, row, column), as ``walls.cmr_insertions.read_maps`` reads them,
-    against marks (n, landmark, 2) in pixels, NaN where absent."""
-    count = marks.shape[1]
-    places = scores[:, :count].flatten(2)
-    absent = scores[:, count:].flatten(2).mean(dim=2, keepdim=True)
-    logs = torch.log_softmax(torch.cat([places, absent], dim=2).float(), dim=2)
-    there = torch.isfinite(marks).all(dim=2)
-    row = torch.arange(scores.shape[2], device=scores.device, dtype=torch.float32)
-    column = torch.arange(scores.shape[3], device=scores.device, dtype=torch.float32)
-    place = torch.nan_to_num(marks.float())
-    across = (row - place[..., :1]) ** 2
-    along = (column - place[..., 1:]) ** 2
-    spot = torch.softmax(-(across[..., :, None] + along[..., None, :]).flatten(2) / (2 * SPREAD_PX**2), dim=2)
-    known = -(spot * logs[..., :-1]).sum(dim=2)
-    return torch.where(there, known, -logs[..., -1]).mean()

@@ -12,16 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from CardiacFusionLib.models.heatmaps import PLANE_REACH_PX, read_maps
 from CardiacFusionLib.networks.chamber_unet import ChamberUNet
 from CardiacFusionLib.spatial.long_axis import NAMES
 from CardiacFusionLib.spatial.series import SlicePose
-from CardiacFusionLib.training.cmr_insertions import heatmap_loss
 from CardiacFusionLib.training.cmr_real_vary import shaded
 from CardiacFusionLib.training.cmr_walls import CINE, vary
 from CardiacFusionLib.training.harness import VALIDATION_SEED, Batch, Metrics
+from CardiacFusionLib.training.losses import PLANE_SPREAD_PX, heatmap_entropy
 from CardiacFusionLib.twin.cmr.long_axis import LongAxisSample, long_axis_view
 from CardiacFusionLib.walls.cmr_input import View, even_out, read_plane
-from CardiacFusionLib.walls.cmr_insertions import read_maps
 from CardiacFusionLib.walls.long_axis import COARSE_MM, FINE_MM, MODEL, SIZE, close_view
 
 WIDTHS = (8, 16, 40, 80, 112)
@@ -103,7 +103,7 @@ class CmrLongAxisTask:
 
     def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Metrics]:
         """Cross-entropy between the softmax over all places and 'absent', and a spot about the true place."""
-        return heatmap_loss(network(batch["image"]), batch["marks"]), {}
+        return heatmap_entropy(network(batch["image"]), batch["marks"], PLANE_SPREAD_PX), {}
 
     def validate(self, network: nn.Module) -> Metrics:
         """On views of unseen hearts, whole and near: distance in mm of landmarks that are there, and how often 'there
@@ -117,7 +117,7 @@ class CmrLongAxisTask:
                 rng = np.random.default_rng((seed, 43))
                 drawn = self._sample(self.shown(self.source(seed, rng), rng), rng, fine=kind == "near")
                 scores = network(torch.from_numpy(drawn["image"])[None].to(device))[0].double().cpu().numpy()
-                for name, seen, mark in zip(NAMES, read_maps(scores), drawn["marks"]):
+                for name, seen, mark in zip(NAMES, read_maps(scores, PLANE_REACH_PX), drawn["marks"]):
                     there = bool(np.isfinite(mark).all())
                     right.append((seen.belief > 0.5) == there)
                     if there:

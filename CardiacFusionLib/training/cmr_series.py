@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
 
+from CardiacFusionLib.models.heatmaps import PLANE_REACH_PX, read_maps
 from CardiacFusionLib.networks.chamber_unet import ChamberUNet
 from CardiacFusionLib.spatial.labels import CMR_LABEL_COUNT
-from CardiacFusionLib.training.cmr_insertions import heatmap_loss
 from CardiacFusionLib.training.cmr_walls import bent, turned_places, vary
 from CardiacFusionLib.training.cut_network import State, cut
 from CardiacFusionLib.training.harness import VALIDATION_SEED, Batch, Metrics
-from CardiacFusionLib.training.losses import dice_per_class, label_loss
+from CardiacFusionLib.training.losses import PLANE_SPREAD_PX, dice_per_class, heatmap_entropy, label_loss
 from CardiacFusionLib.twin.cmr.painting import coil, truncated
 from CardiacFusionLib.twin.cmr.passing import Passing, Still, draw_passing, draw_still
 from CardiacFusionLib.walls.cmr_input import PIXEL_MM, even_out
-from CardiacFusionLib.walls.cmr_insertions import NAMES, read_maps
+from CardiacFusionLib.walls.cmr_insertions import NAMES
 from CardiacFusionLib.walls.cmr_series_input import CHANNELS, EDGES_S, course_weights, read_linear
 
 WIDTHS = (16, 32, 64, 96, 112)
@@ -83,7 +83,7 @@ class CmrSeriesTask:
         """Dice + cross-entropy of the labels, and the insertions' heatmaps."""
         scores = network(batch["image"])
         outline = label_loss(CMR_LABEL_COUNT)(scores[:, :CMR_LABEL_COUNT], batch["labels"])
-        marks = heatmap_loss(scores[:, CMR_LABEL_COUNT:], batch["marks"])
+        marks = heatmap_entropy(scores[:, CMR_LABEL_COUNT:], batch["marks"], PLANE_SPREAD_PX)
         return outline + MARK_WEIGHT * marks, {"outline": float(outline.detach()), "marks": float(marks.detach())}
 
     def validate(self, network: nn.Module) -> Metrics:
@@ -97,7 +97,7 @@ class CmrSeriesTask:
             found.append(scores[:, :CMR_LABEL_COUNT].argmax(1))
             truth.append(torch.from_numpy(np.concatenate([d["labels"] for d in drawn])))
             for one, d in zip(scores[:, CMR_LABEL_COUNT:].double().numpy(), drawn):
-                for seen, mark in zip(read_maps(one), d["marks"]):
+                for seen, mark in zip(read_maps(one, PLANE_REACH_PX), d["marks"]):
                     if np.isfinite(mark).all():
                         away.append(float(np.linalg.norm(seen.place - mark)) * PIXEL_MM)
         dice = dice_per_class(torch.cat(found), torch.cat(truth), CMR_LABEL_COUNT)

@@ -15,11 +15,13 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
 from CardiacFusionLib.models.cubes import normalised_hu
+from CardiacFusionLib.models.heatmaps import read_maps
 from CardiacFusionLib.networks.chamber_unet import ChamberUNet
-from CardiacFusionLib.reorientation.landmarks import NAMES, SHAPE, SPACING_MM, read_maps
+from CardiacFusionLib.reorientation.landmarks import NAMES, REACH_VOXELS, SHAPE, SPACING_MM
 from CardiacFusionLib.spatial.pose import apply
 from CardiacFusionLib.training.augment import AIR_HU, vary_ct
 from CardiacFusionLib.training.harness import VALIDATION_SEED, Batch, Metrics
+from CardiacFusionLib.training.losses import heatmap_entropy
 
 WIDTHS = (16, 32, 64)
 SOURCE_SHAPE = (58, 42, 42)  # drawn at the window's spacing: windows are cut, turned and shifted out of it
@@ -82,7 +84,7 @@ class CtLandmarksTask:
     def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Metrics]:
         """Cross-entropy between the softmax over all places and 'absent', and a spot about the true place; and how far
         the softmax's centroid lies off where the landmark is there."""
-        value, off = heatmap_loss(network(batch["image"]), batch["marks"])
+        value, off = landmark_loss(network(batch["image"]), batch["marks"])
         return value, {"off_mm": float(off.detach()) * SPACING_MM}
 
     def validate(self, network: nn.Module) -> Metrics:
@@ -97,7 +99,7 @@ class CtLandmarksTask:
             pair = self._validation[first : first + 2]
             images = torch.from_numpy(np.stack([c["image"] for c in pair])).to(device)
             for case, scores in zip(pair, network(images).double().cpu().numpy()):
-                for name, seen, mark in zip(NAMES, read_maps(scores), case["marks"]):
+                for name, seen, mark in zip(NAMES, read_maps(scores, REACH_VOXELS), case["marks"]):
                     there = bool(np.isfinite(mark).all())
                     right.append((seen.belief > 0.5) == there)
                     if there:
@@ -169,24 +171,15 @@ def cut_near_landmark(
     return np.where(height > limit, np.float32(AIR_HU), image), kept
 
 
-def heatmap_loss(scores: Tensor, marks: Tensor) -> tuple[Tensor, Tensor]:
-    """Loss of scores (n, 2 · landmark, z, y, x), as ``reorientation.landmarks.read_maps`` reads them, against marks
-    (n, landmark, 3) in voxels, NaN where absent; and the mean distance in voxels of the softmax's centroid."""
-    count = marks.shape[1]
-    places = scores[:, :count].flatten(2)
-    absent = scores[:, count:].flatten(2).mean(dim=2, keepdim=True)
-    logs = torch.log_softmax(torch.cat([places, absent], dim=2).float(), dim=2)
-    there = torch.isfinite(marks).all(dim=2)
-    place = torch.nan_to_num(marks.float())
+def landmark_loss(scores: Tensor, marks: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of heatmaps (n, 2 · landmark, z, y, x) against marks (n, landmark, 3) in voxels, NaN where absent,
+    with a share of the mean distance in voxels of the softmax's centroid; and that distance."""
+    share = scores[:, : marks.shape[1]].flatten(2).float().softmax(2).unflatten(2, scores.shape[2:])
     axes = [torch.arange(n, device=scores.device, dtype=torch.float32) for n in scores.shape[2:]]
-    z, y, x = ((axis - place[..., k, None]) ** 2 for k, axis in enumerate(axes))
-    square = (z[..., :, None, None] + y[..., None, :, None] + x[..., None, None, :]).flatten(2)
-    spot = torch.softmax(-square / (2 * SPREAD_VOXELS**2), dim=2)
-    entropy = torch.where(there, -(spot * logs[..., :-1]).sum(dim=2), -logs[..., -1])
-    share = places.float().softmax(2).unflatten(2, scores.shape[2:])
     centroid = torch.stack(
         [(share.sum([d for d in (2, 3, 4) if d != k + 2]) * axis).sum(2) for k, axis in enumerate(axes)], dim=2
     )
-    away = (centroid - place).abs().sum(2) * there
+    there = torch.isfinite(marks).all(dim=2)
+    away = (centroid - torch.nan_to_num(marks.float())).abs().sum(2) * there
     off = away.sum() / there.sum().clamp_min(1)
-    return entropy.mean() + PLACE_WEIGHT * off, off
+    return heatmap_entropy(scores, marks, SPREAD_VOXELS) + PLACE_WEIGHT * off, off

@@ -1,4 +1,4 @@
-"""Losses of the CT networks: overlap and cross-entropy of labels, angle and distance of poses."""
+"""Losses: overlap and cross-entropy of labels, heatmaps of landmarks, angle and distance of poses."""
 
 from __future__ import annotations
 
@@ -30,6 +30,25 @@ def label_loss(classes: int) -> nn.Module:
         smooth_dr=1.0,
     )
     return loss
+
+
+PLANE_SPREAD_PX = 1.5  # SD of the place that the heatmaps of slices and views are asked for
+
+
+def heatmap_entropy(scores: Tensor, marks: Tensor, spread: float) -> Tensor:
+    """Mean cross-entropy of scores (n, 2 · landmark, row, column or z, y, x), as ``models.heatmaps.read_maps`` reads
+    them, against spots of SD ``spread`` pixels about marks (n, landmark, 2 or 3), in pixels, NaN where absent."""
+    count = marks.shape[1]
+    places = scores[:, :count].flatten(2)
+    absent = scores[:, count:].flatten(2).mean(dim=2, keepdim=True)
+    logs = torch.log_softmax(torch.cat([places, absent], dim=2).float(), dim=2)
+    there = torch.isfinite(marks).all(dim=2)
+    place = torch.nan_to_num(marks.float())
+    steps = [torch.arange(n, device=scores.device, dtype=torch.float32) for n in scores.shape[2:]]
+    grid = torch.stack(torch.meshgrid(*steps, indexing="ij"), dim=-1).flatten(0, -2)
+    square = ((grid - place[:, :, None]) ** 2).sum(dim=3)
+    spot = torch.softmax(-square / (2 * spread**2), dim=2)
+    return torch.where(there, -(spot * logs[..., :-1]).sum(dim=2), -logs[..., -1]).mean()
 
 
 # the left ventricle is what the wall network is for: weights of labels 1.. in its Dice

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from CardiacFusionLib.models.heatmaps import Seen
 from CardiacFusionLib.models.loading import entry_of, load
 from CardiacFusionLib.models.manifest import read_manifest
 from CardiacFusionLib.spatial.errors import BadInputError
@@ -24,7 +25,7 @@ from CardiacFusionLib.spatial.sections import (
 from CardiacFusionLib.spatial.series import Series, SlicePose
 from CardiacFusionLib.walls.cmr_find import find_lv
 from CardiacFusionLib.walls.cmr_input import CHANNELS, even_out, read_plane, write_back
-from CardiacFusionLib.walls.cmr_insertions import Seen, with_insertions
+from CardiacFusionLib.walls.cmr_insertions import with_insertions
 from CardiacFusionLib.walls.cmr_series import MODEL as SERIES_MODEL
 from CardiacFusionLib.walls.cmr_series import see_series
 from CardiacFusionLib.walls.cmr_series_input import course_images

@@ -56,6 +56,13 @@ class View:
         row = -s * away[..., 0] + c * away[..., 1]
         return np.stack([row, column]) / self.pixel_mm + (self.size - 1) / 2
 
+    def uv(self, pixel: NDArray[np.float64]) -> NDArray[np.float64]:
+        """In-plane point (2,) of a window's pixel (row, column): the reverse of :meth:`pixels`."""
+        v, u = (np.asarray(pixel) - (self.size - 1) / 2) * self.pixel_mm
+        u = -u if self.mirrored else u
+        c, s = np.cos(np.deg2rad(self.angle_deg)), np.sin(np.deg2rad(self.angle_deg))
+        return np.array([c * u - s * v, s * u + c * v]) + self.centre_uv_mm
+
 
 def read_plane(
     images: NDArray[np.float32], pose: SlicePose, axes: NDArray[np.float64], view: View

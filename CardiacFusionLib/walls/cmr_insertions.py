@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from CardiacFusionLib.models.heatmaps import PLANE_REACH_PX, Seen, read_maps
 from CardiacFusionLib.models.loading import load
 from CardiacFusionLib.models.manifest import read_manifest
 from CardiacFusionLib.spatial.labels import Label
@@ -22,7 +21,6 @@ SIZE = 96  # pixels a side of the window
 LV_PIXELS = 48.0  # the ventricle's epicardium is brought to this diameter, within the pixels below
 PIXEL_MM = (1.0, 1.9)
 MIN_LV_MM2 = 150.0  # less cavity and wall is the tip: there is no septum
-REACH_PX = 5.0  # a place is the mean of the heatmap this near its peak
 # share of the heatmap, 'absent' included, that must lie there: to take the place of what the outlines show, and to be
 # told where they show nothing (development twins: 95 % have 0.87 and more; the real cine 0.73 at most, once 8 mm off)
 SURE, ENOUGH = 0.8, 0.5
@@ -32,14 +30,6 @@ OUTLINE_WEIGHT, SAME_MM = 0.7, 8.0
 # an RV this small against the LV (cavity and wall) is a sliver near the tip: the ends of its contact say nothing unless
 # the network sees an insertion too (real cine: 0.15 where the anterior one was 9 mm off, from 0.30 on it was right)
 SLIVER = 0.2
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A landmark: ``place`` as pixel (row, column) of a window or in LPS mm, and the belief (0..1) that lies there."""
-
-    place: NDArray[np.float64]
-    belief: float
 
 
 def lv_window(labels: NDArray[np.uint8], pose: SlicePose, axes: NDArray[np.float64]) -> View | None:
@@ -60,23 +50,6 @@ def window_input(
     return even_out(np.maximum(read_plane(images, pose, axes, view), 0.0), view.pixel_mm)
 
 
-def read_maps(scores: NDArray[np.float64]) -> list[Seen]:
-    """Places from one window's scores (2 · landmark, row, column): first a map for each landmark, then one whose mean
-    weighs against it ('absent'). One softmax over all places and 'absent'."""
-    count, size = len(scores) // 2, scores.shape[-1]
-    row, column = np.mgrid[0 : scores.shape[1], 0:size].astype(float)
-    found = []
-    for place, absent in zip(scores[:count], scores[count:]):
-        top = max(float(place.max()), float(absent.mean()))
-        weight = np.exp(place - top)
-        belief = weight / (weight.sum() + np.exp(float(absent.mean()) - top))
-        peak = np.unravel_index(int(np.argmax(ndimage.gaussian_filter(belief, 1.0))), belief.shape)
-        near = belief * (np.hypot(row - peak[0], column - peak[1]) <= REACH_PX)
-        mass = max(float(near.sum()), 1e-12)
-        found.append(Seen(np.array([(near * row).sum(), (near * column).sum()]) / mass, float(near.sum())))
-    return found
-
-
 def see_insertions(images: NDArray[np.float32], labels: NDArray[np.uint8], pose: SlicePose) -> dict[str, Seen]:
     """The insertions (LPS mm) in a slice's phases (channel, y, x) outlined as ``labels``, as the network sees them.
 
@@ -93,18 +66,16 @@ def see_insertions(images: NDArray[np.float32], labels: NDArray[np.uint8], pose:
     with torch.inference_mode():
         given = torch.from_numpy(window_input(images, pose, axes, view))[None].to(device)
         scores = network(given)[0].double().cpu().numpy()
-    return {
-        name: Seen(place_lps(seen.place, view, pose, axes), seen.belief) for name, seen in zip(NAMES, read_maps(scores))
-    }
+    found = zip(NAMES, read_maps(scores, PLANE_REACH_PX))
+    return {name: Seen(place_lps(seen.place, view, pose, axes), seen.belief) for name, seen in found}
 
 
 def place_lps(
     place: NDArray[np.float64], view: View, pose: SlicePose, axes: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """LPS mm of a window's pixel (row, column)."""
-    grid, depth = view.grid(), float(np.asarray(pose.origin_mm) @ axes[:, 2])
-    uv = [ndimage.map_coordinates(grid[..., k], place[:, None], order=1)[0] for k in (0, 1)]
-    return np.asarray(axes @ np.array([*uv, depth]))
+    depth = float(np.asarray(pose.origin_mm) @ axes[:, 2])
+    return np.asarray(axes @ np.array([*view.uv(place), depth]))
 
 
 def with_insertions(

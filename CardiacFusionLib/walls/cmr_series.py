@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from CardiacFusionLib.models.heatmaps import PLANE_REACH_PX, Seen, read_maps
 from CardiacFusionLib.models.loading import load
 from CardiacFusionLib.spatial.labels import CMR_LABEL_COUNT
 from CardiacFusionLib.spatial.series import SlicePose
 from CardiacFusionLib.walls.cmr_input import View, write_back
-from CardiacFusionLib.walls.cmr_insertions import NAMES, Seen, agreed, place_lps, read_maps
+from CardiacFusionLib.walls.cmr_insertions import NAMES, agreed, place_lps
 from CardiacFusionLib.walls.cmr_series_input import read_course
 
 MODEL = "cmr_series"
@@ -48,7 +49,7 @@ def see_series(course: NDArray[np.float32], pose: SlicePose, axes: NDArray[np.fl
     mean = np.mean([write_back(p, shape, pose, axes, v) for p, v in zip(classes, views)], axis=0)
     found: dict[str, list[Seen]] = {name: [] for name in NAMES}
     for one, view in zip(maps, views):
-        for name, seen in zip(NAMES, read_maps(one)):
+        for name, seen in zip(NAMES, read_maps(one, PLANE_REACH_PX)):
             found[name].append(Seen(place_lps(seen.place, view, pose, axes), seen.belief))
     return SeenSeries(mean.astype(np.float32), {name: both(seen) for name, seen in found.items()})
 

@@ -7,14 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from CardiacFusionLib.models.heatmaps import PLANE_REACH_PX, Seen, read_maps
 from CardiacFusionLib.models.loading import load
 from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.spatial.long_axis import NAMES, LongAxisView, long_axis_axes
 from CardiacFusionLib.spatial.series import SlicePose
 from CardiacFusionLib.walls.cmr_input import View, even_out, read_plane
-from CardiacFusionLib.walls.cmr_insertions import Seen, read_maps
 from CardiacFusionLib.walls.result import LongAxisMarks
 
 MODEL = "cmr_long_axis"
@@ -48,7 +47,7 @@ def _run(images: Sequence[NDArray[np.float32]]) -> list[list[Seen]]:
     device = next(network.parameters()).device
     with torch.inference_mode():
         scores = network(torch.from_numpy(np.stack(images)).to(device)).double().cpu().numpy()
-    return [read_maps(one) for one in scores]
+    return [read_maps(one, PLANE_REACH_PX) for one in scores]
 
 
 def _in_views(
@@ -56,19 +55,10 @@ def _in_views(
 ) -> list[dict[str, Seen]]:
     """Landmarks of each window: places in in-plane mm (right, down)."""
     shown = [even_out(read_plane(image[None], pose, axes, view), view.pixel_mm) for view in views]
-    found = []
-    for view, marks in zip(views, _run(shown)):
-        grid = view.grid()
-        found.append(
-            {
-                name: Seen(
-                    np.array([ndimage.map_coordinates(grid[..., k], seen.place[:, None], order=1)[0] for k in (0, 1)]),
-                    seen.belief,
-                )
-                for name, seen in zip(NAMES, marks)
-            }
-        )
-    return found
+    return [
+        {name: Seen(view.uv(seen.place), seen.belief) for name, seen in zip(NAMES, marks)}
+        for view, marks in zip(views, _run(shown))
+    ]
 
 
 def _first(image: NDArray[np.float32], pose: SlicePose, axes: NDArray[np.float64]) -> list[dict[str, Seen]]:

@@ -9,12 +9,13 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 from torch import nn
 
+from CardiacFusionLib.models.heatmaps import read_maps
 from CardiacFusionLib.reorientation import landmarks
-from CardiacFusionLib.reorientation.landmarks import NAMES, SHAPE, SPACING_MM, read_maps, see_landmarks
+from CardiacFusionLib.reorientation.landmarks import NAMES, REACH_VOXELS, SHAPE, SPACING_MM, see_landmarks
 from CardiacFusionLib.spatial.pose import HeartPose
 from CardiacFusionLib.spatial.resample import heart_grid
 from CardiacFusionLib.training.augment import AIR_HU
-from CardiacFusionLib.training.ct_landmarks import CtLandmarksTask, cut_near_landmark, heatmap_loss, look
+from CardiacFusionLib.training.ct_landmarks import CtLandmarksTask, cut_near_landmark, landmark_loss, look
 
 PLACES_MM = {"apex": np.array([3.0, -5.0, -41.0]), "base": np.array([-6.0, 2.0, 44.0])}  # in the heart frame
 
@@ -48,7 +49,7 @@ class SpotReader(nn.Module):
 
 def test_a_heatmap_is_read_between_its_voxels_and_absent_outweighs_it() -> None:
     one = spot((10.3, 14.7, 12.6))
-    there, absent = read_maps(np.stack([one, one, np.zeros(SHAPE), np.full(SHAPE, 40.0)]))
+    there, absent = read_maps(np.stack([one, one, np.zeros(SHAPE), np.full(SHAPE, 40.0)]), REACH_VOXELS)
     assert there.place == pytest.approx([10.3, 14.7, 12.6], abs=0.05)
     assert there.belief > 0.95
     assert absent.belief < 1e-3
@@ -56,7 +57,7 @@ def test_a_heatmap_is_read_between_its_voxels_and_absent_outweighs_it() -> None:
 
 def test_a_map_with_two_blobs_believes_less_in_the_likelier() -> None:
     two = np.logaddexp(spot((8, 14, 14)), spot((26, 14, 14), 19.5))
-    (seen,) = read_maps(np.stack([two, np.full(SHAPE, -50.0)]))
+    (seen,) = read_maps(np.stack([two, np.full(SHAPE, -50.0)]), REACH_VOXELS)
     assert seen.place == pytest.approx([8, 14, 14], abs=0.1)
     assert seen.belief == pytest.approx(1 / (1 + np.exp(-0.5)), abs=0.03)
 
@@ -84,12 +85,12 @@ def test_the_loss_falls_towards_the_true_place_and_towards_absent() -> None:
         maps = np.stack([spot(at), np.zeros(SHAPE), np.full(SHAPE, -20.0), np.full(SHAPE, absent)])
         return torch.from_numpy(maps.astype(np.float32))[None]
 
-    right, off = heatmap_loss(scores((12.0, 14.0, 9.0), 20.0), marks)
+    right, off = landmark_loss(scores((12.0, 14.0, 9.0), 20.0), marks)
     assert float(off) < 0.05
-    shifted, off = heatmap_loss(scores((14.0, 14.0, 9.0), 20.0), marks)
+    shifted, off = landmark_loss(scores((14.0, 14.0, 9.0), 20.0), marks)
     assert float(off) == pytest.approx(2.0, abs=0.05)
     assert right < shifted
-    assert right < heatmap_loss(scores((12.0, 14.0, 9.0), -20.0), marks)[0]
+    assert right < landmark_loss(scores((12.0, 14.0, 9.0), -20.0), marks)[0]
 
 
 def test_marks_go_with_the_picture_when_it_is_turned_and_shifted() -> None:

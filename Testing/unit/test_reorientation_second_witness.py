@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from CardiacFusionLib.models.heatmaps import Seen
 from CardiacFusionLib.models.manifest import models_folder
 from CardiacFusionLib.reorientation import second_witness
-from CardiacFusionLib.reorientation.landmarks import MODEL, NAMES, Seen, see_landmarks
+from CardiacFusionLib.reorientation.landmarks import MODEL, NAMES, see_landmarks
 from CardiacFusionLib.reorientation.second_witness import (
     APART_SDS,
     POSE_SD_MM,

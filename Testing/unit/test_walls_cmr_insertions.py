@@ -9,20 +9,20 @@ import pytest
 import torch
 from torch import nn
 
+from CardiacFusionLib.models.heatmaps import PLANE_REACH_PX, Seen, read_maps
 from CardiacFusionLib.models.manifest import models_folder
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.sections import MEAN_LONG_AXIS_LPS, canonical_axes
 from CardiacFusionLib.spatial.series import SlicePose
-from CardiacFusionLib.training.cmr_insertions import CmrInsertionsTask, heatmap_loss
+from CardiacFusionLib.training.cmr_insertions import CmrInsertionsTask
+from CardiacFusionLib.training.losses import PLANE_SPREAD_PX, heatmap_entropy
 from CardiacFusionLib.walls import cmr_insertions
 from CardiacFusionLib.walls.cmr import _flags
 from CardiacFusionLib.walls.cmr_insertions import (
     LV_PIXELS,
     NAMES,
     SIZE,
-    Seen,
     lv_window,
-    read_maps,
     see_insertions,
     with_insertions,
 )
@@ -63,7 +63,7 @@ class SpotReader(nn.Module):
 def test_a_heatmap_is_read_between_its_pixels() -> None:
     row, column = np.mgrid[:SIZE, :SIZE]
     spot = -0.5 * ((row - 40.3) ** 2 + (column - 61.7) ** 2) / 1.5**2 + 20.0
-    seen = read_maps(np.stack([spot, spot, np.zeros_like(spot), np.full_like(spot, 40.0)]))
+    seen = read_maps(np.stack([spot, spot, np.zeros_like(spot), np.full_like(spot, 40.0)]), PLANE_REACH_PX)
     assert seen[0].place == pytest.approx([40.3, 61.7], abs=0.05)
     assert seen[0].belief > 0.95
     assert seen[1].belief < 1e-3  # 'absent' outweighs the same spot
@@ -134,9 +134,9 @@ def test_the_loss_falls_towards_the_true_place_and_towards_absent() -> None:
         spot = -((row - at[0]) ** 2 + (column - at[1]) ** 2) / 4.5 + 15.0
         return torch.stack([spot, 0 * spot, 0 * spot, 0 * spot + absent])[None]
 
-    right = heatmap_loss(scores((30.0, 50.0), 20.0), marks)
-    assert right < heatmap_loss(scores((34.0, 50.0), 20.0), marks)
-    assert right < heatmap_loss(scores((30.0, 50.0), -20.0), marks)
+    right = heatmap_entropy(scores((30.0, 50.0), 20.0), marks, PLANE_SPREAD_PX)
+    assert right < heatmap_entropy(scores((34.0, 50.0), 20.0), marks, PLANE_SPREAD_PX)
+    assert right < heatmap_entropy(scores((30.0, 50.0), -20.0), marks, PLANE_SPREAD_PX)
     assert torch.isfinite(right)
 
 

@@ -7,11 +7,12 @@ import pytest
 import torch
 from scipy import ndimage
 
+from CardiacFusionLib.models.heatmaps import Seen
 from CardiacFusionLib.spatial.sections import MEAN_LONG_AXIS_LPS, canonical_axes
 from CardiacFusionLib.spatial.series import Series, SlicePose
 from CardiacFusionLib.walls import cmr_insertions, cmr_series
 from CardiacFusionLib.walls.cmr_input import View, even_out, read_plane
-from CardiacFusionLib.walls.cmr_insertions import NAMES, Seen, agreed, with_insertions
+from CardiacFusionLib.walls.cmr_insertions import NAMES, agreed, with_insertions
 from CardiacFusionLib.walls.cmr_series_input import (
     CHANNELS,
     EDGES_S,

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from CardiacFusionLib.models.heatmaps import Seen
 from CardiacFusionLib.registration.ends import with_long_axis
 from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.spatial.long_axis import NAMES, LongAxisView, long_axis_axes
@@ -15,7 +16,6 @@ from CardiacFusionLib.spatial.sections import MEAN_LONG_AXIS_LPS, canonical_axes
 from CardiacFusionLib.spatial.series import SlicePose
 from CardiacFusionLib.twin.cmr.long_axis import USUAL_DEG, LongAxisSample, planned_views
 from CardiacFusionLib.walls import long_axis
-from CardiacFusionLib.walls.cmr_insertions import Seen
 from CardiacFusionLib.walls.long_axis import LV_PIXELS, SIZE, close_view, find_long_axis_landmarks, see_long_axis
 from CardiacFusionLib.walls.result import CmrWalls
 
