@@ -36,16 +36,19 @@ def _height_mm(pose: SlicePose, shape: tuple[int, ...], to_heart: NDArray[np.flo
 
 
 def slice_to_heart(registration: Registration, paired: Series, series: Series, index: int) -> NDArray[np.float64]:
-    """4x4 CMR LPS -> heart frame that also lifts slice ``index`` of ``series`` to its height on the CT's long axis.
+    """4x4 CMR LPS -> heart frame that also lifts slice ``index`` of ``series`` to its height on the CT's long axis, and
+    shifts it in its plane as its breath-hold asks.
 
     ``paired`` is the series the registration was made for (stress); a slice of another series (rest) is lifted as the
-    nearest paired slice is.
+    nearest paired slice is, but not shifted: it was taken in a breath-hold of its own.
     """
     matrix = registration.pairing.cmr_pose.lps_to_heart.copy()
     heights = np.array([_height_mm(pose, paired.array.shape, matrix) for pose in paired.poses])
     own = _height_mm(series.poses[index], series.array.shape, matrix)
     nearest = int(np.argmin(np.abs(heights - own)))
     matrix[2, 3] += float(registration.pairing.z_mm[nearest]) - heights[nearest]
+    if series is paired:
+        matrix[:2, 3] -= registration.offset_mm[index]
     return matrix
 
 

@@ -148,7 +148,7 @@ def _perfusion(study: Perfusion, state: str, folder: Path) -> None:
 
 
 def _long_axis(found: LongAxis, folder: Path) -> None:
-    """Apex and base of the CMR, and the points of every view (``apex_VIEW``, ``mitral_1_VIEW``), LPS mm."""
+    """``apex`` and ``base`` as all views tell them, and what each shows (``apex_VIEW``, ``mitral_1_VIEW``), LPS mm."""
     folder.mkdir(exist_ok=True)
     landmarks = {name: one.place_lps for name, one in found.ends.items()}
     landmarks |= {f"{name}_{view.view}": place for view in found.views for name, place in view.places.items()}

@@ -245,7 +245,7 @@ def _both(
     rest = None
     if results.examinations.rest is not None:
         moving_rest = _move_and_outline(results.examinations.rest, seen, clock)
-        pairing_rest = pair_slices(moving_rest.series, moving_rest.walls, walls, long_axis=moving_rest.long_axis)
+        pairing_rest = pair_slices(moving_rest.series, moving_rest.walls, walls, long_axis=moving.long_axis)
         rest = _quantify(moving_rest, levels_of(pairing_rest, walls), clock, results.examinations.choices)
         quantified = with_rest(quantified, rest)
     registration = _register(results, clock)

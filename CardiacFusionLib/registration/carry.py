@@ -22,6 +22,7 @@ from CardiacFusionLib.registration.stage import (
     _cmr_section,
     _doubt,
     _insertion_distance,
+    far_offsets,
     lay_upon,
 )
 from CardiacFusionLib.spatial.pose import HeartPose
@@ -54,7 +55,8 @@ def carried(
     moving = np.stack([_cmr_section(w, p, pairing) for w, p in zip(walls.labels, series.poses)])
     forward = np.stack([_moved(old, old_pose, ct_walls.pose, pairing, series, s) for s in range(len(fixed))])
     inverse = np.stack([_moved_inverse(old, old_pose, ct_walls.pose, pairing, series, s) for s in range(len(fixed))])
-    before = np.array([wall_dice(f, m) for f, m in zip(fixed, lay_upon(fixed, moving)[1])])
+    offsets, laid = lay_upon(fixed, moving)
+    before = np.array([wall_dice(f, m) for f, m in zip(fixed, laid)])
     warped = np.stack([from_maps(warp_maps(one_hot(m), u)) for m, u in zip(moving, forward)])
     after = np.array([wall_dice(f, w) for f, w in zip(fixed, warped)])
     for s in np.flatnonzero(np.nan_to_num(after, nan=1.0) < np.nan_to_num(old.wall_dice_after) - WORSE_DICE):
@@ -67,8 +69,8 @@ def carried(
     folded = np.array([folded_share(u) for u in forward])
     insertions = np.array([_insertion_distance(f, w) for f, w in zip(fixed, warped)])
     return Registration(
-        *(pairing, forward.astype(np.float32), inverse.astype(np.float32), fixed, moving, warped),
-        *(before, after, folded, insertions, _judged(old, after, folded, insertions)),
+        *(pairing, forward.astype(np.float32), inverse.astype(np.float32), offsets, fixed, moving, warped),
+        *(before, after, folded, insertions, _judged(old, offsets, after, folded, insertions)),
     )
 
 
@@ -160,9 +162,12 @@ def inverted(forward: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.moveaxis(inverse, -1, 0).astype(np.float32)
 
 
-def _judged(old: Registration, after: Floats, folded: Floats, insertions: Floats) -> Quality:
+def _judged(
+    old: Registration, offsets: NDArray[np.float32], after: Floats, folded: Floats, insertions: Floats
+) -> Quality:
     """Flags as the registration gives them, on the corrected match; what does not depend on it is kept."""
-    flags: list[Flag] = [f for f in old.quality.flags if f.name in ("no_wall", "not_better", "nothing_registered")]
+    kept = ("no_wall", "not_better", "nothing_registered")
+    flags: list[Flag] = [f for f in old.quality.flags if f.name in kept] + far_offsets(offsets)
     for s in range(len(after)):
         if after[s] < MIN_DICE:
             flags.append(

@@ -82,10 +82,12 @@ def with_long_axis(
 
     Least squares over all witnesses: a view knows a place well within its plane and badly across it, so two views that
     cross tell all three coordinates. The base is the middle of the mitral points. A view that lies far from what the
-    others tell is left out and flagged.
+    others tell is left out and flagged. ``LongAxis.ends`` rest on the views alone: the pairing weighs them against the
+    outlines, which must not be heard twice.
     """
     axes = canonical_axes(slices[0].normal)
     ends, flags = dict(walls.ends), []
+    of_views: dict[str, Located] = {}
     unseen = [view.view for view in views if not view.places]
     if unseen:
         flags.append(_doubt("nothing_seen", f"no mitral valve and no apex was found in {', '.join(unseen)}"))
@@ -106,8 +108,9 @@ def with_long_axis(
             tip = ends["lv_cavity_tip"].place_lps + joined.place_lps - own.place_lps
             ends["lv_cavity_tip"] = Located(tip, joined.along_sd_mm, joined.across_sd_mm)
         ends[name] = joined
-    told_ends = {name: ends[name] for name in NAMES if name in ends}
-    return replace(walls, ends=ends), LongAxis(tuple(views), told_ends, Quality.of(flags))
+        if shown := [one for one in agreed if one.view is not None]:
+            of_views[name] = _joined(shown, axes)
+    return replace(walls, ends=ends), LongAxis(tuple(views), of_views, Quality.of(flags))
 
 
 def _doubt(name: str, reason: str) -> Flag:

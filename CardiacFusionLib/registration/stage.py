@@ -68,9 +68,7 @@ def register(ct: Volume, ct_walls: CtWalls, series: Series, walls: CmrWalls, pai
             forward[i], inverse[i] = offsets[i][:, None, None], -offsets[i][:, None, None]
             warped[i], after[i] = laid[i], before[i]
             flags.append(_doubt("not_better", f"bending CMR slice {i + 1} gave no better match: it is placed rigidly"))
-    for i in np.flatnonzero(usable & (np.hypot(*offsets.T) > MAX_OFFSET_MM)).tolist():
-        reason = f"CMR slice {i + 1} lies {np.hypot(*offsets[i]):.0f} mm beside its neighbours: check its breath-hold"
-        flags.append(_doubt("slice_offset", reason))
+    flags += far_offsets(np.where(usable[:, None], offsets, 0.0))
     folded = np.array([folded_share(u) for u in forward])
     insertions = np.array([_insertion_distance(f, w) for f, w in zip(fixed, warped)])
     for i in np.flatnonzero(usable).tolist():
@@ -87,8 +85,17 @@ def register(ct: Volume, ct_walls: CtWalls, series: Series, walls: CmrWalls, pai
         reason = "no CMR slice meets a wall in the CT: CT and CMR could not be registered"
         flags.append(Flag(STAGE, "nothing_registered", Level.UNUSABLE, reason))
     return Registration(
-        pairing, forward, inverse, fixed, moving, warped, before, after, folded, insertions, Quality.of(flags)
+        pairing, forward, inverse, offsets, fixed, moving, warped, before, after, folded, insertions, Quality.of(flags)
     )
+
+
+def far_offsets(offsets_mm: NDArray[np.floating]) -> list[Flag]:
+    """A doubt for each slice that lies far beside the CT in its plane; ``offsets_mm`` (slice, 2)."""
+    away = np.hypot(*np.asarray(offsets_mm).T)
+    return [
+        _doubt("slice_offset", f"CMR slice {i + 1} lies {away[i]:.0f} mm beside its neighbours: check its breath-hold")
+        for i in np.flatnonzero(away > MAX_OFFSET_MM).tolist()
+    ]
 
 
 def lay_upon(fixed: NDArray[np.uint8], moving: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

@@ -57,8 +57,8 @@ class LongAxisMarks:
 
 @dataclass(frozen=True)
 class LongAxis:
-    """All long-axis views of a case, and ``ends``: ``apex`` and ``base`` of the CMR that they tell with the short
-    axis."""
+    """All long-axis views of a case, and ``ends``: ``apex`` and ``base`` of the CMR as the views alone tell them
+    (joined with the short axis they are in ``CmrWalls.ends``)."""
 
     views: tuple[LongAxisMarks, ...]
     ends: Mapping[str, Located] = field(default_factory=dict)

@@ -10,10 +10,13 @@ from heart_phantom import Heart, cmr, ct_walls, usual_pose
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from CardiacFusionLib.mrml.perfusion_places import slice_to_heart
 from CardiacFusionLib.registration.deformation import grid_xy_mm, wall_dice, warp_maps
 from CardiacFusionLib.registration.in_plane import REACH_MM, in_plane_offset
 from CardiacFusionLib.registration.pairing import pair_slices
 from CardiacFusionLib.registration.stage import register
+from CardiacFusionLib.spatial.labels import Label
+from CardiacFusionLib.spatial.pose import apply
 
 CT = ct_walls(Heart(), usual_pose())
 
@@ -43,15 +46,19 @@ def test_no_left_ventricle_no_offset_and_never_beyond_reach() -> None:
     assert np.hypot(*in_plane_offset(section(), section(30.0, 0.0))) <= REACH_MM
 
 
-@pytest.fixture(scope="module")
-def misplaced():
-    """A stack whose last slice was taken in another breath-hold, 13 mm beside the others."""
+def another_breath_hold():
+    """A stack whose last slice was taken in another breath-hold, 13 mm beside the others; its walls and pairing."""
     series, walls = cmr(Heart(scale=0.94), usual_pose(shift=(20.0, -15.0, 30.0)), [20.0, 0.0, -20.0])
     axes = series.poses[2].direction
     origin = tuple(np.asarray(series.poses[2].origin_mm) + 13.0 * axes[:, 0])
     poses = (*series.poses[:2], replace(series.poses[2], origin_mm=origin))
-    moved = replace(series, poses=poses)
-    return register(CT.labels, CT, moved, walls, pair_slices(series, walls, CT))
+    return replace(series, poses=poses), walls, pair_slices(series, walls, CT)
+
+
+@pytest.fixture(scope="module")
+def misplaced():
+    series, walls, pairing = another_breath_hold()
+    return register(CT.labels, CT, series, walls, pairing)
 
 
 def test_a_slice_of_another_breath_hold_meets_its_wall_and_is_named(misplaced) -> None:
@@ -68,3 +75,19 @@ def test_offset_and_bending_lead_back_together(misplaced) -> None:
     for there, back in zip(misplaced.displacement_mm, misplaced.inverse_mm):
         round_trip = there + warp_maps(back, there)
         assert np.abs(round_trip[:, 30:-30, 30:-30]).mean() < 0.4
+
+
+def test_the_measured_slice_is_shown_where_its_wall_lies(misplaced) -> None:
+    """In the scene the slice itself, not only what is carried onto the wall, goes to the CT's ventricle."""
+    series, walls, _ = another_breath_hold()
+    xy = grid_xy_mm()
+    for k in (1, 2):
+        cavity = walls.labels[k] == Label.LV_CAVITY
+        middle = series.poses[k].grid_lps(cavity.shape)[cavity].mean(axis=0)
+        true = xy[misplaced.ct_labels[k] == Label.LV_CAVITY].mean(axis=0)
+        x, y, z = apply(slice_to_heart(misplaced, series, series, k), middle)
+        assert np.hypot(*(np.array([x, y]) - true)) < 2.5
+        assert z == pytest.approx(misplaced.pairing.z_mm[k], abs=0.5)
+    rest = replace(series, state="rest")  # another breath-hold: only lifted
+    unshifted = apply(slice_to_heart(misplaced, series, rest, 2), middle)
+    assert np.hypot(*(unshifted[:2] - true)) > 8.0
