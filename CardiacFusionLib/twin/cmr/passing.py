@@ -18,7 +18,7 @@ from CardiacFusionLib.spatial.mr_signal import sr_flash_signal, t1_with_contrast
 from CardiacFusionLib.twin.cmr.first_pass import draw_bolus
 from CardiacFusionLib.twin.cmr.painting import FAT, HEART, strands
 from CardiacFusionLib.twin.cmr.plan import frame_times
-from CardiacFusionLib.twin.cmr.surroundings import smooth_field
+from CardiacFusionLib.twin.cmr.surroundings import round_places, smooth_field
 from CardiacFusionLib.twin.cmr.tissue import column, pools
 from CardiacFusionLib.twin.cmr.training import draw_slice, labels_of, landmarks_of
 from CardiacFusionLib.twin.flow.kinetics import blood_curves, tissue_curves
@@ -166,14 +166,8 @@ def _others(outside: NDArray[np.bool_], spacing_mm: float, rng: np.random.Genera
             share = np.clip((smooth_field(rng, size, rng.uniform(10, 25)) - rng.uniform(-0.8, 0.9)) / 0.15, 0.0, 1.0)
         edge = ndimage.gaussian_filter((outside * share).astype(float), 0.6)
         found.append((edge * (winner == np.arange(kinds)[:, None, None]), "organ"))
-    room = ndimage.distance_transform_edt(outside) * spacing_mm
     y, x = np.mgrid[0:size, 0:size].astype(float)
-    for _ in range(int(rng.integers(0, 3))):
-        radius = float(np.exp(rng.uniform(np.log(7.0), np.log(38.0))))
-        places = np.argwhere(room > 0.6 * radius)
-        if len(places) == 0:
-            continue
-        at = places[rng.integers(len(places))]
+    for radius, at in round_places(outside, spacing_mm, rng, 2):
         depth = radius * (1.0 + 0.08 * smooth_field(rng, size, 8.0)) - np.hypot(x - at[1], y - at[0]) * spacing_mm
         inner = np.clip(depth / spacing_mm + 0.5, 0, 1) * outside
         outer = np.clip((depth + rng.uniform(0.0, 6.0)) / spacing_mm + 0.5, 0, 1) * outside

@@ -6,6 +6,8 @@ chests takes a stomach for a ventricle. Everything outside the heart may therefo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -48,6 +50,18 @@ def other_world(images: Array, outside: NDArray[np.bool_], rng: np.random.Genera
     return np.asarray(images * (1.0 - edge) + world * edge)
 
 
+def round_places(
+    outside: NDArray[np.bool_], spacing_mm: float, rng: np.random.Generator, most: int
+) -> Iterator[tuple[float, NDArray[np.intp]]]:
+    """Radius (mm) and middle (row, column) of up to ``most`` round things that lie mostly ``outside`` the heart."""
+    room = ndimage.distance_transform_edt(outside) * spacing_mm
+    for _ in range(int(rng.integers(0, most + 1))):
+        radius = float(np.exp(rng.uniform(np.log(7.0), np.log(38.0))))
+        places = np.argwhere(room > 0.6 * radius)
+        if len(places):
+            yield radius, places[rng.integers(len(places))]
+
+
 def decoys(
     images: Array, outside: NDArray[np.bool_], blood: Array, rng: np.random.Generator, spacing_mm: float
 ) -> Array:
@@ -57,13 +71,7 @@ def decoys(
     """
     size = images.shape[-1]
     y, x = np.mgrid[0:size, 0:size].astype(float)
-    room = ndimage.distance_transform_edt(outside) * spacing_mm
-    for _ in range(int(rng.integers(0, 4))):
-        radius = float(np.exp(rng.uniform(np.log(7.0), np.log(38.0))))
-        places = np.argwhere(room > 0.6 * radius)
-        if len(places) == 0:
-            continue
-        at = places[rng.integers(len(places))]
+    for radius, at in round_places(outside, spacing_mm, rng, 3):
         turn, oblong = rng.uniform(0, np.pi), np.exp(rng.uniform(-0.5, 0.5))
         u = (np.cos(turn) * (x - at[1]) + np.sin(turn) * (y - at[0])) * spacing_mm * oblong
         v = (-np.sin(turn) * (x - at[1]) + np.cos(turn) * (y - at[0])) * spacing_mm / oblong
