@@ -24,6 +24,10 @@ RAY_STEP_MM = 0.5
 TRIMMED = 0.2  # share of the levels left out at either end of the order: a median jumps from voxel to voxel
 RAY_MM = 75.0
 RV_REACH_MM = 5.0  # an angle belongs to the septum where the RV begins within this of the epicardium
+# blood of the RV that no contrast reached is as dark as muscle and labelled as wall: beside the RV, what is thicker
+# than so many times the usual wall and so much more is RV
+USUAL_WALLS, THICKER_MM = 1.25, 2.0
+THICK_GAP_DEG = 3  # ... also where that stops for so many rays
 
 
 @dataclass(frozen=True)
@@ -88,8 +92,13 @@ def _parts(labels: Volume) -> _Parts:
 def _annulus(labels: Volume, cavity: NDArray[np.bool_], atrium: NDArray[np.bool_]) -> NDArray[np.float64]:
     """LPS points (n, 3) of cavity and left atrium near each other, moved so that both sides weigh the same."""
     spacing = labels.spacing_mm[::-1]
-    box = box_around(cavity, [int(np.ceil(CONTACT_MM / s)) + 1 for s in spacing])
-    if box is None or not atrium[box].any():
+    margin = [int(np.ceil(CONTACT_MM / s)) + 1 for s in spacing]
+    around = [box_around(mask, margin) for mask in (cavity, atrium)]
+    if around[0] is None or around[1] is None:
+        return np.zeros((0, 3))
+    # where both may be near each other
+    box = tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(around[0], around[1]))
+    if not cavity[box].any() or not atrium[box].any():
         return np.zeros((0, 3))
     inside, above = cavity[box], atrium[box]
     corner = [start.start for start in box][::-1]
@@ -144,13 +153,16 @@ def _insertions(
     rays = np.cos(angles)[:, None] * septal + np.sin(angles)[:, None] * inferior
     radii = np.arange(0.0, RAY_MM, RAY_STEP_MM)
     offsets = ((rays[:, None, :] * radii[None, :, None]) @ labels.lps_to_index[:3, :3].T)[..., ::-1]
+    offsets = np.ascontiguousarray(np.moveaxis(offsets, -1, 0))
     framed = np.pad(labels.array, 1)  # what lies beyond the grid is background
+    flat = framed.ravel()
     centres = _Centres(parts.ventricle, apex, z)
     ends: list[tuple[float, float, float, float, float]] = []
     for level in np.linspace(*LEVELS, LEVEL_COUNT):
         index = apply(labels.lps_to_index, centres.at(level * length))[::-1] + 1.0
-        place = [np.rint(offsets[..., k] + index[k]).astype(np.intp) for k in range(3)]
-        found = framed[tuple(np.clip(one, 0, n - 1) for one, n in zip(place, framed.shape))]
+        place = [np.rint(offsets[k] + index[k]).astype(np.int32) for k in range(3)]
+        z_row = np.clip(place[0], 0, framed.shape[0] - 1) * framed.shape[1] + np.clip(place[1], 0, framed.shape[1] - 1)
+        found = flat[z_row * framed.shape[2] + np.clip(place[2], 0, framed.shape[2] - 1)]
         arc = _septal_arc(found)
         if arc is not None:
             ends.append((level, *arc))
@@ -184,6 +196,31 @@ class _Centres:
         return np.asarray(self._apex + away + (height - away @ self._z) * self._z)
 
 
+def _usual_wall(found: NDArray[np.generic], edge: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """The last voxel of the ventricle along each ray (``edge``), no farther out than a wall of usual thickness reaches,
+    and where that changed it."""
+    cavity = found == Label.LV_CAVITY
+    inner = np.where(cavity.any(axis=1), found.shape[1] - 1 - cavity[:, ::-1].argmax(axis=1), -1)
+    there = inner > 0
+    if not there.any():
+        return edge, np.zeros(len(edge), bool)
+    usual = np.median((edge - inner)[there])
+    limit = inner + int(USUAL_WALLS * usual + THICKER_MM / RAY_STEP_MM)
+    thick = there & (edge > limit)
+    return np.where(thick, limit, edge), thick
+
+
+def _grown(touching: NDArray[np.bool_], thick: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Rays that touch the RV, and the ``thick`` ones that follow on them either way round."""
+    run = touching
+    while True:
+        near = np.any([np.roll(run, k) for k in range(-THICK_GAP_DEG, THICK_GAP_DEG + 1)], axis=0)
+        grown = run | (thick & near)
+        if np.array_equal(grown, run):
+            return run
+        run = grown
+
+
 def _septal_arc(found: NDArray[np.generic]) -> tuple[float, float, float, float] | None:
     """Ends of the arc where the RV lies on the wall, from labels along rays (angle, radius).
 
@@ -191,16 +228,20 @@ def _septal_arc(found: NDArray[np.generic]) -> tuple[float, float, float, float]
     angles), or None where the RV does not touch the wall here.
     """
     wall = (found == Label.LV_CAVITY) | (found == Label.MYOCARDIUM)
-    steps = np.arange(found.shape[1])
-    edge = np.where(wall, steps, -1).max(axis=1)  # last voxel of the ventricle along each ray
-    beyond = (steps[None] > edge[:, None]) & (steps[None] <= edge[:, None] + RV_REACH_MM / RAY_STEP_MM)
-    touching = ((found == Label.RV_CAVITY) & beyond).any(axis=1) & (edge > 0)
+    count = found.shape[1]
+    edge = np.where(wall.any(axis=1), count - 1 - wall[:, ::-1].argmax(axis=1), -1)  # last of the ventricle on each ray
+    right = np.cumsum(found == Label.RV_CAVITY, axis=1, dtype=np.int16)
+    reach = np.minimum(edge + int(RV_REACH_MM / RAY_STEP_MM), count - 1)
+    rays = np.arange(len(found))
+    touching = (right[rays, reach] > right[rays, np.maximum(edge, 0)]) & (edge > 0)
+    edge, thick = _usual_wall(found, edge)
+    touching = _grown(touching, thick)
     if touching.sum() < ANGLES // 20:
         return None
     doubled = np.concatenate([touching, touching])
     closed = ndimage.binary_closing(doubled, iterations=ANGLES // 30)  # bridges gaps of about 20 degrees
-    parts, count = ndimage.label(closed)
-    runs = [np.flatnonzero(parts == k) for k in range(1, count + 1)]
+    parts, run_count = ndimage.label(closed)
+    runs = [np.flatnonzero(parts == k) for k in range(1, run_count + 1)]
     run = max(runs, key=len)
     if len(run) > 0.7 * ANGLES:
         return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from CardiacFusionLib.spatial.errors import BadInputError
 
@@ -100,6 +101,14 @@ def between(a: HeartPose, b: HeartPose, share: float = 0.5) -> HeartPose:
     """
     landmarks = {name: (1 - share) * a.landmarks[name] + share * b.landmarks[name] for name in LANDMARK_NAMES}
     return HeartPose.from_landmarks(landmarks, min(a.confidence, b.confidence))
+
+
+def rolled(pose: HeartPose, angle_deg: float) -> HeartPose:
+    """``pose`` turned about its long axis, its landmarks with it: ``roll_angle_deg(pose, rolled(pose, a)) == a``."""
+    turn = np.eye(4)
+    turn[:3, :3] = Rotation.from_rotvec([0.0, 0.0, np.deg2rad(angle_deg)]).as_matrix()
+    landmarks = {name: pose.to_lps(apply(turn, pose.to_heart(point))) for name, point in pose.landmarks.items()}
+    return HeartPose(turn.T @ pose.lps_to_heart, landmarks, pose.confidence)
 
 
 def axis_angle_deg(a: HeartPose, b: HeartPose) -> float:

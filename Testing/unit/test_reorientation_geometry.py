@@ -20,6 +20,7 @@ from CardiacFusionLib.reorientation.chambers import (
 )
 from CardiacFusionLib.reorientation.checks import agree, check_cut, check_heart, contrast_hu, covered_share
 from CardiacFusionLib.reorientation.refine import SEEN_LABELS, corrected, pose_cube, with_fitted_landmarks
+from CardiacFusionLib.spatial import label_pose
 from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.finer import finer_labels
 from CardiacFusionLib.spatial.label_pose import geometric_pose
@@ -66,6 +67,20 @@ def test_without_an_atrium_the_frame_stands_on_the_cavity_and_is_trusted_less() 
     found = geometric_pose(labels.with_array(array))
     assert axis_angle_deg(truth, found) < 8.0
     assert found.confidence < geometric_pose(labels).confidence
+
+
+def test_blood_without_contrast_beside_the_septum_does_not_turn_the_heart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no contrast reached in the lower RV is labelled as wall."""
+    truth = pose((40, -30, 20))
+    labels = volume(truth, 2.0)
+    x, y, _ = np.moveaxis(truth.to_heart(labels.grid_lps()), -1, 0)
+    array = labels.array.copy()
+    array[(array == Label.RV_CAVITY) & (y > 4) & (np.hypot(x, y) < 48)] = Label.MYOCARDIUM
+    unmixed = labels.with_array(array)
+    kept = abs(roll_angle_deg(truth, geometric_pose(unmixed)))
+    monkeypatch.setattr(label_pose, "USUAL_WALLS", 99.0)
+    turned = abs(roll_angle_deg(truth, geometric_pose(unmixed)))
+    assert kept < 7.0 and turned > 12.0
 
 
 @pytest.mark.parametrize(("gone", "reason"), [("LV_CAVITY", "left ventricle"), ("RV_CAVITY", "right ventricle")])

@@ -10,12 +10,13 @@ from chamber_phantom import pose, volume
 
 from CardiacFusionLib.reorientation.result import Reorientation
 from CardiacFusionLib.reorientation.stage import reorient
+from CardiacFusionLib.spatial.label_pose import geometric_pose
 from CardiacFusionLib.spatial.labels import Label
-from CardiacFusionLib.spatial.pose import axis_angle_deg, roll_angle_deg
+from CardiacFusionLib.spatial.pose import axis_angle_deg, roll_angle_deg, rolled
 from CardiacFusionLib.spatial.quality import Level
 from CardiacFusionLib.spatial.resample import resample_to
 from CardiacFusionLib.twin.ct.sampling import CtSample, ct_training_sample
-from CardiacFusionLib.walls.ct import _cleaned, _plausible, segment_ct
+from CardiacFusionLib.walls.ct import ROLL_LIMIT_DEG, ROLL_SHARE, _cleaned, _plausible, _with_roll, segment_ct
 from CardiacFusionLib.walls.result import CtWalls
 
 UNSEEN = 810_000_004
@@ -43,7 +44,8 @@ def test_cavity_and_wall_are_where_they_are() -> None:
 def test_the_grid_stands_upright_and_reaches_from_below_the_apex_to_the_ascending_aorta() -> None:
     _, _, walls = segmented()
     turned = walls.pose.lps_to_heart[:3, :3] @ walls.labels.direction
-    np.testing.assert_allclose(turned, np.eye(3), atol=1e-6)
+    np.testing.assert_allclose(turned[2], [0, 0, 1], atol=1e-6)
+    assert np.trace(turned) > 1 + 2 * np.cos(np.deg2rad(ROLL_LIMIT_DEG))  # the labels may turn the roll a little
     heart = walls.pose.to_heart(walls.labels.index_to_lps[:3, 3])
     assert heart[2] < walls.pose.to_heart(walls.pose.landmarks["apex"])[2] - 10
     aorta = np.argwhere(walls.labels.array == Label.AORTA)[:, 0] * walls.labels.spacing_mm[2] + heart[2]
@@ -74,3 +76,23 @@ def test_a_ventricle_of_impossible_size_is_doubted(scale: float, level: Level) -
     labels = volume(pose((0, 0, 0)), 4.0)
     scaled = type(labels)(labels.array, (4.0 * scale,) * 3, labels.origin_mm, labels.direction)
     assert _plausible(scaled).level is level
+
+
+@pytest.mark.parametrize("off_deg", [-9.0, 6.0])
+def test_the_roll_is_drawn_to_the_labels_and_nothing_else_of_the_pose(off_deg: float) -> None:
+    truth = pose((0, 0, 0))
+    labels = volume(truth, 2.0)
+    true = geometric_pose(labels)
+    found, doubts = _with_roll(labels, rolled(true, off_deg))
+    assert not doubts
+    assert roll_angle_deg(true, found) == pytest.approx((1 - ROLL_SHARE) * off_deg, abs=0.1)
+    assert axis_angle_deg(true, found) < 1e-3
+    for name in ("apex", "base"):
+        np.testing.assert_allclose(found.landmarks[name], true.landmarks[name], atol=1e-6)
+
+
+def test_a_roll_far_from_the_labels_is_kept_and_doubted() -> None:
+    labels = volume(pose((0, 0, 0)), 2.0)
+    wrong = rolled(geometric_pose(labels), 40.0)
+    found, doubts = _with_roll(labels, wrong)
+    assert found is wrong and [flag.name for flag in doubts] == ["landmarks_kept"]
