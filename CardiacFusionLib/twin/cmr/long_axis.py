@@ -7,6 +7,7 @@ errors of real ones, and now and then it is no long-axis view at all.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.spatial.long_axis import long_axis_axes
 from CardiacFusionLib.spatial.series import SlicePose
 from CardiacFusionLib.twin.cmr.painting import paint
@@ -85,7 +87,11 @@ def planned_views(
 
 def _draw_heart(rng: np.random.Generator) -> Heart:
     contraction = float(np.clip(rng.uniform(-0.4, 1.1), 0.0, 1.0))
-    return _widened(Heart.draw(rng, UNUSUAL_HEARTS), rng).at_phase(contraction)
+    while True:
+        heart = _widened(Heart.draw(rng, UNUSUAL_HEARTS), rng).at_phase(contraction)
+        with suppress(BadInputError):  # one in thousands has so small an RV that its insertions tell no frame
+            _ = heart.lps_axes
+            return heart
 
 
 def _lie(heart: Heart, rng: np.random.Generator) -> Array:
