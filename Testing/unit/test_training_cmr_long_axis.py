@@ -118,3 +118,8 @@ def test_points_beside_the_plane_are_refused(tmp_path: Path) -> None:
         marked_view(tmp_path / "data" / f"p{k}", off_mm=9.0 * k)
     with pytest.raises(BadInputError, match="does not lie in the plane"):
         task_of("cmr_long_axis", tmp_path / "data")
+
+
+def test_a_heart_whose_insertions_tell_no_frame_is_drawn_anew() -> None:
+    view = long_axis_view(2370)  # the first draw of its heart has hardly any RV
+    assert np.isfinite(view.channels).all() and set(view.ends) == {"apex", "base"}
