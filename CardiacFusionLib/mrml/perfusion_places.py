@@ -47,7 +47,7 @@ def slice_to_heart(registration: Registration, paired: Series, series: Series, i
     own = _height_mm(series.poses[index], series.array.shape, matrix)
     nearest = int(np.argmin(np.abs(heights - own)))
     matrix[2, 3] += float(registration.pairing.z_mm[nearest]) - heights[nearest]
-    if series is paired:
+    if series is paired and len(registration.offset_mm):
         matrix[:2, 3] -= registration.offset_mm[index]
     return matrix
 

@@ -69,8 +69,8 @@ def carried(
     folded = np.array([folded_share(u) for u in forward])
     insertions = np.array([_insertion_distance(f, w) for f, w in zip(fixed, warped)])
     return Registration(
-        *(pairing, forward.astype(np.float32), inverse.astype(np.float32), offsets, fixed, moving, warped),
-        *(before, after, folded, insertions, _judged(old, offsets, after, folded, insertions)),
+        *(pairing, forward.astype(np.float32), inverse.astype(np.float32), fixed, moving, warped),
+        *(before, after, folded, insertions, _judged(old, offsets, after, folded, insertions), offsets),
     )
 
 

@@ -34,13 +34,13 @@ class Registration:
     The grid: ``GRID_SHAPE`` pixels of ``GRID_SPACING_MM``, axes heart x (columns) and y (rows), its middle at heart
     (0, 0). ``displacement_mm`` (slice, 2, y, x), order (x, y): the fixed (CT) pixel at p shows the CMR at
     p + displacement(p), both in heart-frame mm. ``inverse_mm``: the same the other way round. ``offset_mm`` (slice, 2),
-    order (x, y): how far each CMR slice lies beside the CT in its plane (breath-holds); part of the displacement.
+    order (x, y): how far each CMR slice lies beside the CT in its plane (breath-holds); part of the
+    displacement; empty in cases kept by earlier versions.
     """
 
     pairing: Pairing
     displacement_mm: NDArray[np.float32]
     inverse_mm: NDArray[np.float32]
-    offset_mm: NDArray[np.float32]
     ct_labels: NDArray[np.uint8]  # (slice, y, x) fixed
     cmr_labels: NDArray[np.uint8]  # (slice, y, x) moving, rigidly placed
     warped_labels: NDArray[np.uint8]  # (slice, y, x) moving after the displacement
@@ -49,3 +49,4 @@ class Registration:
     folded_share: NDArray[np.float64]
     rv_insertion_mm: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))  # (slice,) mean distance after
     quality: Quality = field(default_factory=Quality)
+    offset_mm: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 2), np.float32))

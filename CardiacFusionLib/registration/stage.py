@@ -85,7 +85,7 @@ def register(ct: Volume, ct_walls: CtWalls, series: Series, walls: CmrWalls, pai
         reason = "no CMR slice meets a wall in the CT: CT and CMR could not be registered"
         flags.append(Flag(STAGE, "nothing_registered", Level.UNUSABLE, reason))
     return Registration(
-        pairing, forward, inverse, offsets, fixed, moving, warped, before, after, folded, insertions, Quality.of(flags)
+        pairing, forward, inverse, fixed, moving, warped, before, after, folded, insertions, Quality.of(flags), offsets
     )
 
 

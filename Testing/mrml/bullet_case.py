@@ -151,7 +151,7 @@ def _registration() -> Registration:
     count = len(SLICE_Z)
     return Registration(
         Pairing(CMR_POSE, np.array(SLICE_Z)), np.stack([shift] * count), np.stack([-shift / CMR_SCALE] * count),
-        np.zeros((count, 2), np.float32),         fixed, fixed, fixed, np.full(count, 0.7), np.full(count, 0.93), np.zeros(count),
+        fixed, fixed, fixed, np.full(count, 0.7), np.full(count, 0.93), np.zeros(count),
     )  # fmt: skip
 
 

@@ -42,8 +42,7 @@ def registered(shift: float) -> Registration:
     field[:, 0] = shift
     pairing = Pairing(HeartPose(np.eye(4)), np.zeros(1))
     values = np.ones(1)
-    offset = np.zeros((1, 2), np.float32)
-    return Registration(pairing, field, -field, offset, ct[None], cmr[None], ct[None], values, values, values * 0)
+    return Registration(pairing, field, -field, ct[None], cmr[None], ct[None], values, values, values * 0)
 
 
 def test_overlap_and_surface_distance_of_known_masks() -> None:
