@@ -109,13 +109,13 @@ def find_long_axis_landmarks(image: NDArray[np.floating], pose: SlicePose) -> di
     frame = np.asarray(image - min(float(image.min()), 0.0), dtype=np.float32)
     axes = long_axis_axes(pose.normal)
     depth = float(np.asarray(pose.origin_mm) @ axes[:, 2])
-    near = [view for view in map(_close, _first(frame, pose, axes)) if view is not None]
-    if not near:
+    pointed = [(view, _belief(first)) for first in _first(frame, pose, axes) if (view := _close(first)) is not None]
+    if not pointed:
         return {}
-    # of the places that the first looks point to, the close look that the network believes in most tells where to stay
-    closer = _in_views(frame, pose, axes, near)
-    best = max(range(len(near)), key=lambda k: _belief(closer[k]))
-    again = _close(closer[best]) or near[best]
+    # of the places that the first looks point to, the one that the network believes in most, from afar and near
+    closer = _in_views(frame, pose, axes, [view for view, _ in pointed])
+    best = max(range(len(pointed)), key=lambda k: pointed[k][1] + _belief(closer[k]))
+    again = _close(closer[best]) or pointed[best][0]
     views = [replace(again, angle_deg=again.angle_deg + turn, pixel_mm=again.pixel_mm * zoom) for turn, zoom in LOOKS]
     looks = _in_views(frame, pose, axes, views)
     found = {}
