@@ -91,14 +91,14 @@ def with_long_axis(
     unseen = [view.view for view in views if not view.places]
     if unseen:
         flags.append(_doubt("nothing_seen", f"no mitral valve and no apex was found in {', '.join(unseen)}"))
-    for name in NAMES:
-        told = [witness for view in views if (witness := _told(view, name)) is not None]
-        if not told:
+    told_of = {name: _witnesses(name, walls, views, axes) for name in NAMES}
+    left_out = {name: _left_out(told, _agreeing(told)) for name, told in told_of.items()}
+    for name, told in told_of.items():
+        if all(one.view is None for one in told):
             continue
         own = walls.ends.get(name)
-        if own is not None:
-            told.append(_Witness(own.place_lps, _covariance(own, axes)))
-        agreed = _agreeing(told)
+        # a view that errs in one landmark is the first to be doubted in the other
+        agreed = _agreeing(told, suspects=frozenset().union(*(left_out[n] for n in NAMES if n != name)))
         for one in told:
             if all(one is not other for other in agreed):
                 reason = f"the {name} in {one.view} lies far from where short axis or other views have it: left out"
@@ -115,6 +115,18 @@ def with_long_axis(
 
 def _doubt(name: str, reason: str) -> Flag:
     return Flag(STAGE, name, Level.DOUBTFUL, reason)
+
+
+def _witnesses(name: str, walls: CmrWalls, views: Sequence[LongAxisMarks], axes: NDArray[np.float64]) -> list[_Witness]:
+    """The views that show a landmark, and the short axis where it tells it."""
+    told = [witness for view in views if (witness := _told(view, name)) is not None]
+    own = walls.ends.get(name)
+    return told if own is None else [*told, _Witness(own.place_lps, _covariance(own, axes))]
+
+
+def _left_out(told: Sequence[_Witness], agreed: Sequence[_Witness]) -> frozenset[str]:
+    """The views among those told that are not among the agreed."""
+    return frozenset(one.view for one in told if one.view is not None and all(one is not kept for kept in agreed))
 
 
 def _told(view: LongAxisMarks, name: str) -> _Witness | None:
@@ -135,15 +147,16 @@ def _covariance(one: Located, axes: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(axes @ np.diag(variances) @ axes.T)
 
 
-def _agreeing(told: Sequence[_Witness]) -> list[_Witness]:
-    """The witnesses without those views that lie far from all the others together; of two alone the less believed."""
+def _agreeing(told: Sequence[_Witness], suspects: frozenset[str] = frozenset()) -> list[_Witness]:
+    """The witnesses without those views that lie far from all the others together; of two alone the one of the
+    ``suspects``, or else the less believed."""
     kept = list(told)
     while len(kept) > 1:
         away = [_apart(one, [w for w in kept if w is not one]) for one in kept]
         if max(away) <= APART_SD:
             break
         views = [k for k in range(len(kept)) if kept[k].view is not None]
-        out = max(views, key=lambda k: (away[k], -kept[k].belief))
+        out = max(views, key=lambda k: (round(away[k], 6), kept[k].view in suspects, -kept[k].belief))
         kept.pop(out)
     return kept
 
