@@ -81,15 +81,13 @@ def test_a_view_far_from_the_others_is_left_out_and_said() -> None:
 
 
 def test_of_two_that_disagree_the_view_that_erred_elsewhere_is_left_out() -> None:
-    """Two views show the apex: the surer one has the whole heart in the wrong place, as a third view of the base tells."""
+    """Two views show the apex; the surer one has all in the wrong place, as a third view's mitral valve tells."""
     first, second = two_views()
     off = np.array([0.0, 60.0, 0.0])
-    wrong = LongAxisMarks(
-        "3ch", {k: p + off for k, p in first.places.items()}, dict.fromkeys(first.places, 0.95), first.normal
-    )
-    without_apex = LongAxisMarks(
-        "2ch", {k: p for k, p in first.places.items() if k != "apex"}, first.beliefs, first.normal
-    )
+    moved = {name: place + off for name, place in first.places.items()}
+    wrong = LongAxisMarks("3ch", moved, dict.fromkeys(moved, 0.95), first.normal)
+    mitral = {name: place for name, place in first.places.items() if name != "apex"}
+    without_apex = LongAxisMarks("2ch", mitral, first.beliefs, first.normal)
     walls, found = with_long_axis(BARE, [without_apex, wrong, second], SLICES)
     assert np.linalg.norm(walls.ends["apex"].place_lps - APEX) < 7.0
     assert sorted(f.name for f in found.quality.flags) == ["apex_apart", "base_apart"]
