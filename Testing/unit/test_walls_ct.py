@@ -16,7 +16,15 @@ from CardiacFusionLib.spatial.pose import axis_angle_deg, roll_angle_deg, rolled
 from CardiacFusionLib.spatial.quality import Level
 from CardiacFusionLib.spatial.resample import resample_to
 from CardiacFusionLib.twin.ct.sampling import CtSample, ct_training_sample
-from CardiacFusionLib.walls.ct import ROLL_LIMIT_DEG, ROLL_SHARE, _cleaned, _plausible, _with_roll, segment_ct
+from CardiacFusionLib.walls.ct import (
+    ROLL_LIMIT_DEG,
+    ROLL_SHARES,
+    _cleaned,
+    _plausible,
+    _right_contrast_hu,
+    _with_roll,
+    segment_ct,
+)
 from CardiacFusionLib.walls.result import CtWalls
 
 UNSEEN = 810_000_004
@@ -78,14 +86,18 @@ def test_a_ventricle_of_impossible_size_is_doubted(scale: float, level: Level) -
     assert _plausible(scaled).level is level
 
 
-@pytest.mark.parametrize("off_deg", [-9.0, 6.0])
-def test_the_roll_is_drawn_to_the_labels_and_nothing_else_of_the_pose(off_deg: float) -> None:
+@pytest.mark.parametrize(
+    ("off_deg", "contrast_hu", "share"), [(-9.0, 250.0, ROLL_SHARES[1]), (6.0, 10.0, ROLL_SHARES[0])]
+)
+def test_the_roll_is_drawn_to_the_labels_and_nothing_else_of_the_pose(
+    off_deg: float, contrast_hu: float, share: float
+) -> None:
     truth = pose((0, 0, 0))
     labels = volume(truth, 2.0)
     true = geometric_pose(labels)
-    found, doubts = _with_roll(labels, rolled(true, off_deg))
+    found, doubts = _with_roll(labels, rolled(true, off_deg), contrast_hu)
     assert not doubts
-    assert roll_angle_deg(true, found) == pytest.approx((1 - ROLL_SHARE) * off_deg, abs=0.1)
+    assert roll_angle_deg(true, found) == pytest.approx((1 - share) * off_deg, abs=0.1)
     assert axis_angle_deg(true, found) < 1e-3
     for name in ("apex", "base"):
         np.testing.assert_allclose(found.landmarks[name], true.landmarks[name], atol=1e-6)
@@ -94,5 +106,15 @@ def test_the_roll_is_drawn_to_the_labels_and_nothing_else_of_the_pose(off_deg: f
 def test_a_roll_far_from_the_labels_is_kept_and_doubted() -> None:
     labels = volume(pose((0, 0, 0)), 2.0)
     wrong = rolled(geometric_pose(labels), 40.0)
-    found, doubts = _with_roll(labels, wrong)
+    found, doubts = _with_roll(labels, wrong, 300.0)
     assert found is wrong and [flag.name for flag in doubts] == ["landmarks_kept"]
+
+
+def test_the_contrast_of_the_right_ventricle_is_read_from_the_picture() -> None:
+    labels = volume(pose((20, 10, 0)), 3.0)
+    hu = np.zeros(labels.array.shape, np.float32)
+    hu[labels.array == Label.RV_CAVITY] = 160.0
+    hu[labels.array == Label.MYOCARDIUM] = 100.0
+    assert _right_contrast_hu(labels.with_array(hu), labels) == pytest.approx(60.0)
+    without = labels.with_array(np.where(labels.array == Label.RV_CAVITY, 0, labels.array).astype(np.uint8))
+    assert _right_contrast_hu(labels.with_array(hu), without) == 0.0
