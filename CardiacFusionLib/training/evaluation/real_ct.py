@@ -144,7 +144,8 @@ def evaluate_real_ct(data_folder: Path, n: int = 48, seed: int = 0, frame: Path 
     if Path(frame).exists():
         marked = json.loads(Path(frame).read_text(encoding="utf-8"))["landmarks"]
         truth = HeartPose.from_landmarks({name: np.array(point) for name, point in marked.items()})
-        figures["by_eye"] = _pose_errors(found.pose, truth) | landmark_figures(found.pose, truth)
+        figures["by_eye"] = _pose_errors(walls.pose, truth) | landmark_figures(walls.pose, truth)
+        figures["by_eye_before_walls"] = _pose_errors(found.pose, truth)
     poses, failures = [], {}
     for k, other in enumerate(_scans(ct, found.pose.to_lps(np.zeros(3)), n, seed)):
         try:
