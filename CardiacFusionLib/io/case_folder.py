@@ -179,6 +179,11 @@ class EarlierCase:
     tree: CoronaryTree | None = None
     synthetic: bool = False
 
+    @property
+    def by_reader(self) -> bool:
+        """Whether the reader gave the landmarks that ``pose`` rests on."""
+        return self.pose is not None and bool((self.record.get("parameters") or {}).get("landmarks_by_reader", False))
+
 
 def read_record(folder: Path) -> dict[str, Any]:
     """``case.json`` of a case folder alone. BadInputError where it is none or the file is damaged."""

@@ -83,7 +83,8 @@ def run_case(request: Request, listener: Listener = silent) -> Outcome:
         if request.pictures and results.fusion is not None:
             notes = _pictures(results, folder, _run_info(inputs, clock), synthetic, clock)
         quality = results.quality + Quality(notes)
-        write_json(_record(request, results, inputs, quality, synthetic, clock), folder / "case.json")
+        by_reader = given.pose is not None
+        write_json(_record(request, results, inputs, quality, synthetic, clock, by_reader), folder / "case.json")
     return Outcome(results, tuple(_summary(request, results, quality, synthetic)))
 
 
@@ -104,6 +105,8 @@ def _earlier(request: Request) -> tuple[Path | None, Given, bool]:
         if ct_path is None:
             ct_path = _unchanged(earlier)
             given = _stages_of(earlier, keep=request.landmarks is None)
+            if earlier.by_reader:  # the frame is the reader's in this run too: no stage may turn it
+                given = replace(given, pose=earlier.pose)
     if request.landmarks is not None:
         given = replace(given, pose=HeartPose.from_landmarks(read_landmarks(request.landmarks)))
     return ct_path, given, synthetic
@@ -185,9 +188,10 @@ def _record(
     quality: Quality,
     synthetic: bool,
     clock: StageClock,
+    by_reader: bool,
 ) -> dict[str, Any]:
     device, reason = choose_device()
-    parameters = {"device": str(device), "device_reason": reason, "landmarks_by_reader": request.landmarks is not None}
+    parameters = {"device": str(device), "device_reason": reason, "landmarks_by_reader": by_reader}
     return {
         "software": {"name": "CardiacFusion", "version": __version__, "python": sys.version.split()[0]},
         "note": DISCLAIMER,
