@@ -48,6 +48,7 @@ STEP_MM = 0.5  # between points of a centreline that the reader moved
 OFF_BRANCH_MM = 4.0  # a narrowing farther from the moved centreline is not on it any more
 # doubts about the automatic pose, answered by a reader who placed a landmark
 _ANSWERED = ("pose_disagreement", "landmarks_kept", "landmarks_apart")
+UNMOVED_MM = 1e-6
 NAMED_IN_DEG = 12.0  # a frame corrected by more: the branches were named in another heart
 
 
@@ -207,13 +208,15 @@ def _cmr_side(automatic: Results, results: Results, corrections: Sequence[Correc
 
 
 def _pose(automatic: HeartPose, corrections: Sequence[Correction]) -> HeartPose:
-    """The automatic pose itself where no landmark was moved."""
+    """The automatic pose itself where no landmark was moved, or each was put back where it was."""
     moved = {c.target: np.asarray(c.after, float) for c in corrections if c.kind == LANDMARK}
     if not moved:
         return automatic
     unknown = [name for name in moved if name not in LANDMARK_NAMES]
     if unknown:
         raise BadInputError(f"No landmark is called '{unknown[0]}'; choose one of {', '.join(LANDMARK_NAMES)}.")
+    if all(np.allclose(after, automatic.landmarks[name], rtol=0.0, atol=UNMOVED_MM) for name, after in moved.items()):
+        return automatic  # rebuilt from the same points it would differ by rounding, enough to flip voxels on a border
     return HeartPose.from_landmarks({**automatic.landmarks, **moved}, automatic.confidence)
 
 

@@ -123,3 +123,9 @@ def test_points_beside_the_plane_are_refused(tmp_path: Path) -> None:
 def test_a_heart_whose_insertions_tell_no_frame_is_drawn_anew() -> None:
     view = long_axis_view(2370)  # the first draw of its heart has hardly any RV
     assert np.isfinite(view.channels).all() and set(view.ends) == {"apex", "base"}
+
+
+def test_a_plane_far_from_the_heart_is_a_view_without_landmarks() -> None:
+    view = long_axis_view(500_353)
+    assert not view.landmarks
+    assert all(np.isfinite(channel).all() for channel in view.channels)

@@ -227,7 +227,7 @@ def _cut(heart: Heart, plane: Array, size: int, thickness_mm: float, bend: Array
     ]
     near = np.linalg.norm(layers[0] + [10.0, 0.0, 0.0], axis=-1) < NEAR_MM
     codes = np.stack([heart.tissue(layers[0])] * len(layers))
-    for k in (1, 2):
+    for k in (1, 2) if near.any() else ():
         codes[k][near] = heart.tissue(layers[k][near])
     return codes
 
