@@ -12,17 +12,17 @@ from CardiacFusionLib.reorientation.result import Reorientation
 from CardiacFusionLib.reorientation.stage import reorient
 from CardiacFusionLib.spatial.label_pose import geometric_pose
 from CardiacFusionLib.spatial.labels import Label
-from CardiacFusionLib.spatial.pose import axis_angle_deg, roll_angle_deg, rolled
+from CardiacFusionLib.spatial.pose import HeartPose, axis_angle_deg, roll_angle_deg, rolled
 from CardiacFusionLib.spatial.quality import Level
 from CardiacFusionLib.spatial.resample import resample_to
 from CardiacFusionLib.twin.ct.sampling import CtSample, ct_training_sample
 from CardiacFusionLib.walls.ct import (
-    ROLL_LIMIT_DEG,
+    BASE_SHARE,
     ROLL_SHARES,
     _cleaned,
     _plausible,
+    _read_again,
     _right_contrast_hu,
-    _with_roll,
     segment_ct,
 )
 from CardiacFusionLib.walls.result import CtWalls
@@ -50,10 +50,9 @@ def test_cavity_and_wall_are_where_they_are() -> None:
 
 
 def test_the_grid_stands_upright_and_reaches_from_below_the_apex_to_the_ascending_aorta() -> None:
-    _, _, walls = segmented()
-    turned = walls.pose.lps_to_heart[:3, :3] @ walls.labels.direction
-    np.testing.assert_allclose(turned[2], [0, 0, 1], atol=1e-6)
-    assert np.trace(turned) > 1 + 2 * np.cos(np.deg2rad(ROLL_LIMIT_DEG))  # the labels may turn the roll a little
+    _, given, walls = segmented()
+    turned = given.pose.lps_to_heart[:3, :3] @ walls.labels.direction
+    np.testing.assert_allclose(turned, np.eye(3), atol=1e-6)
     heart = walls.pose.to_heart(walls.labels.index_to_lps[:3, 3])
     assert heart[2] < walls.pose.to_heart(walls.pose.landmarks["apex"])[2] - 10
     aorta = np.argwhere(walls.labels.array == Label.AORTA)[:, 0] * walls.labels.spacing_mm[2] + heart[2]
@@ -95,7 +94,7 @@ def test_the_roll_is_drawn_to_the_labels_and_nothing_else_of_the_pose(
     truth = pose((0, 0, 0))
     labels = volume(truth, 2.0)
     true = geometric_pose(labels)
-    found, doubts = _with_roll(labels, rolled(true, off_deg), contrast_hu)
+    found, doubts = _read_again(labels, rolled(true, off_deg), contrast_hu)
     assert not doubts
     assert roll_angle_deg(true, found) == pytest.approx((1 - share) * off_deg, abs=0.1)
     assert axis_angle_deg(true, found) < 1e-3
@@ -103,10 +102,34 @@ def test_the_roll_is_drawn_to_the_labels_and_nothing_else_of_the_pose(
         np.testing.assert_allclose(found.landmarks[name], true.landmarks[name], atol=1e-6)
 
 
+def test_the_base_is_drawn_sideways_to_the_annulus_of_the_labels() -> None:
+    labels = volume(pose((0, 0, 0)), 2.0)
+    true = geometric_pose(labels)
+    off = true.to_lps(true.to_heart(true.landmarks["base"]) + np.array([3.0, -4.0, 2.0]))
+    wrong = HeartPose.from_landmarks({**true.landmarks, "base": off}, 1.0)
+    found, doubts = _read_again(labels, wrong, 300.0)
+    assert not doubts
+    away = wrong.to_heart(found.landmarks["base"]) - wrong.to_heart(true.landmarks["base"])
+    before = wrong.to_heart(off) - wrong.to_heart(true.landmarks["base"])
+    np.testing.assert_allclose(away, before * [1 - BASE_SHARE, 1 - BASE_SHARE, 1.0], atol=1e-6)
+    np.testing.assert_allclose(found.landmarks["apex"], true.landmarks["apex"], atol=1e-6)
+    assert axis_angle_deg(true, found) < 0.6 * axis_angle_deg(true, wrong)
+
+
+def test_without_an_atrium_the_base_stays() -> None:
+    labels = volume(pose((0, 0, 0)), 2.0)
+    true = geometric_pose(labels)
+    cut = labels.with_array(np.where(labels.array == Label.LEFT_ATRIUM, 0, labels.array).astype(np.uint8))
+    off = true.to_lps(true.to_heart(true.landmarks["base"]) + np.array([3.0, -4.0, 0.0]))
+    wrong = HeartPose.from_landmarks({**true.landmarks, "base": off}, 1.0)
+    found, _ = _read_again(cut, wrong, 300.0)
+    np.testing.assert_allclose(found.landmarks["base"], off, atol=1e-6)
+
+
 def test_a_roll_far_from_the_labels_is_kept_and_doubted() -> None:
     labels = volume(pose((0, 0, 0)), 2.0)
     wrong = rolled(geometric_pose(labels), 40.0)
-    found, doubts = _with_roll(labels, wrong, 300.0)
+    found, doubts = _read_again(labels, wrong, 300.0)
     assert found is wrong and [flag.name for flag in doubts] == ["landmarks_kept"]
 
 
