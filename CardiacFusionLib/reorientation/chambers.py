@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from CardiacFusionLib.models.cubes import AIR_HU, coarse_image, normalised_hu, probabilities, sliding_probabilities
 from CardiacFusionLib.models.loading import entry_of, load
+from CardiacFusionLib.reorientation.fat import heart_without_fat, on_fat
 from CardiacFusionLib.reorientation.refine import CoarseHeart
 from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.finer import finer_labels
@@ -133,7 +134,11 @@ def label_heart(ct: Volume, progress: Callable[[float, str], None] | None = None
     grid = _grid_on_heart(np.mean(_looks(network, ct, grid, FIRST_LOOKS), axis=0), grid)
     looks = _looks(network, ct, grid, LOOKS)
     mean = np.mean(looks, axis=0)
-    return CoarseHeart(mean, grid, fine_labels(mean, grid), looks)
+    labels = finer_labels(mean, grid, round(spacing / FINE_MM))
+    fat = on_fat(ct, labels)
+    labels.array[fat] = Label.BACKGROUND
+    labels = labels.with_array(keep_largest(np.asarray(labels.array, np.uint8)))
+    return heart_without_fat(CoarseHeart(mean, grid, labels, looks), fat)
 
 
 def _grid_on_heart(found: Grid, grid: Volume) -> Volume:

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from CardiacFusionLib.models.cubes import coarse_image, normalised_hu, probabilities
 from CardiacFusionLib.models.loading import entry_of, load
+from CardiacFusionLib.reorientation.fat import without_fat
 from CardiacFusionLib.reorientation.result import Reorientation
 from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.finer import finer_labels
@@ -64,7 +65,7 @@ def segment_ct(
     found = _upright_labels(network, ct, reorientation.labels, pose, spacing)
     if progress:
         progress(0.6, "drawing the wall at 1 mm")
-    labels = _cleaned(finer_labels(*found, round(spacing / FINE_MM)))
+    labels = _cleaned(without_fat(ct, finer_labels(*found, round(spacing / FINE_MM))))
     judged = judge(ct, labels, pose, reorientation)
     pose, doubts = _read_again(labels, pose, _right_contrast_hu(ct, labels))
     quality = Quality.of(doubts) + _plausible(labels) + judged.quality
