@@ -36,7 +36,7 @@ def on_fat(ct: Volume, labels: Volume) -> NDArray[np.bool_]:
     near = _near(ct, part)
     if near is None:
         return dark
-    near.array[near.array <= PADDING_HU] = NO_PICTURE_HU
+    near.array[np.asarray(near.array, np.float32) <= PADDING_HU] = NO_PICTURE_HU
     hu = resample_to(averaged(near, part.spacing_mm[0]), part, outside=NO_PICTURE_HU).array.astype(np.float32)
     hu = ndimage.gaussian_filter(hu, SMOOTH_MM / part.spacing_mm[0], mode="nearest")
     here = wall[box]
