@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +13,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.transform import Rotation
 
 from CardiacFusionLib.models.cubes import AIR_HU, coarse_image, normalised_hu, probabilities, sliding_probabilities
+from CardiacFusionLib.models.fat import on_fat
 from CardiacFusionLib.models.loading import entry_of, load
-from CardiacFusionLib.reorientation.fat import heart_without_fat, on_fat
 from CardiacFusionLib.reorientation.refine import CoarseHeart
 from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.finer import finer_labels
@@ -228,6 +229,26 @@ def fine_labels(probabilities: NDArray[np.float32], grid: Volume, spacing_mm: fl
     islands of each label dropped."""
     labels = finer_labels(probabilities, grid, round(grid.spacing_mm[0] / spacing_mm))
     return labels.with_array(keep_largest(np.asarray(labels.array, np.uint8)))
+
+
+def heart_without_fat(heart: CoarseHeart, fat: NDArray[np.bool_]) -> CoarseHeart:
+    """``heart`` whose probabilities give up the wall by the share of each voxel that ``fat`` takes (z, y, x, a whole
+    number of times as fine as they are)."""
+    n = heart.probabilities.shape[1]
+    factor = fat.shape[0] // n
+    blocks = fat.reshape(n, factor, -1, factor, fat.shape[2] // factor, factor)
+    share = blocks.mean(axis=(1, 3, 5), dtype=np.float32)
+    looks = None if heart.looks is None else _given_up(heart.looks, share)
+    return replace(heart, probabilities=_given_up(heart.probabilities, share), looks=looks)
+
+
+def _given_up(found: Grid, share: Grid) -> Grid:
+    """Probabilities (..., label, z, y, x) with up to ``share`` of the wall's handed to the background."""
+    result = found.copy()
+    taken = np.minimum(found[..., Label.MYOCARDIUM, :, :, :], share)
+    result[..., Label.MYOCARDIUM, :, :, :] -= taken
+    result[..., Label.BACKGROUND, :, :, :] += taken
+    return result
 
 
 def keep_largest(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from CardiacFusionLib.models.cubes import coarse_image, normalised_hu, probabilities
+from CardiacFusionLib.models.fat import without_fat
 from CardiacFusionLib.models.loading import entry_of, load
-from CardiacFusionLib.reorientation.fat import without_fat
 from CardiacFusionLib.reorientation.result import Reorientation
 from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.finer import finer_labels

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from CardiacFusionLib.models.cubes import averaged
-from CardiacFusionLib.reorientation.refine import CoarseHeart
 from CardiacFusionLib.spatial.cropping import box_around, cropped
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import apply
@@ -66,23 +63,3 @@ def without_fat(ct: Volume, labels: Volume) -> Volume:
     twin the apex read from its labels was 6 mm aside, after this 1 mm. On twins nine in ten voxels taken back are none.
     """
     return labels.with_array(np.where(on_fat(ct, labels), np.uint8(Label.BACKGROUND), labels.array))
-
-
-def heart_without_fat(heart: CoarseHeart, fat: NDArray[np.bool_]) -> CoarseHeart:
-    """``heart`` whose probabilities give up the wall by the share of each voxel that ``fat`` takes (z, y, x, a whole
-    number of times as fine as they are)."""
-    n = heart.probabilities.shape[1]
-    factor = fat.shape[0] // n
-    blocks = fat.reshape(n, factor, -1, factor, fat.shape[2] // factor, factor)
-    share = blocks.mean(axis=(1, 3, 5), dtype=np.float32)
-    looks = None if heart.looks is None else _given_up(heart.looks, share)
-    return replace(heart, probabilities=_given_up(heart.probabilities, share), looks=looks)
-
-
-def _given_up(found: NDArray[np.float32], share: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities (..., label, z, y, x) with up to ``share`` of the wall's handed to the background."""
-    result = found.copy()
-    taken = np.minimum(found[..., Label.MYOCARDIUM, :, :, :], share)
-    result[..., Label.MYOCARDIUM, :, :, :] -= taken
-    result[..., Label.BACKGROUND, :, :, :] += taken
-    return result

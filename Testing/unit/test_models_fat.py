@@ -7,7 +7,8 @@ import pytest
 from chamber_phantom import pose, volume
 from scipy import ndimage
 
-from CardiacFusionLib.reorientation.fat import heart_without_fat, on_fat, without_fat
+from CardiacFusionLib.models.fat import on_fat, without_fat
+from CardiacFusionLib.reorientation.chambers import heart_without_fat
 from CardiacFusionLib.reorientation.refine import CoarseHeart
 from CardiacFusionLib.spatial.label_pose import geometric_pose
 from CardiacFusionLib.spatial.labels import CT_LABEL_COUNT, Label
