@@ -13,8 +13,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.transform import Rotation
 
 from CardiacFusionLib.models.cubes import AIR_HU, coarse_image, normalised_hu, probabilities, sliding_probabilities
-from CardiacFusionLib.models.fat import on_fat
 from CardiacFusionLib.models.loading import entry_of, load
+from CardiacFusionLib.models.muscle import beyond_muscle
 from CardiacFusionLib.reorientation.refine import CoarseHeart
 from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.finer import finer_labels
@@ -136,10 +136,11 @@ def label_heart(ct: Volume, progress: Callable[[float, str], None] | None = None
     looks = _looks(network, ct, grid, LOOKS)
     mean = np.mean(looks, axis=0)
     labels = finer_labels(mean, grid, round(spacing / FINE_MM))
-    fat = on_fat(ct, labels)
-    labels.array[fat] = Label.BACKGROUND
+    beyond = beyond_muscle(ct, labels)
+    labels.array[beyond.either] = Label.BACKGROUND
     labels = labels.with_array(keep_largest(np.asarray(labels.array, np.uint8)))
-    return heart_without_fat(CoarseHeart(mean, grid, labels, looks), fat)
+    drawn = labels.with_array(np.where(beyond.fluid, np.uint8(Label.MYOCARDIUM), labels.array))
+    return within_muscle(CoarseHeart(mean, grid, labels, looks, drawn), beyond.either)
 
 
 def _grid_on_heart(found: Grid, grid: Volume) -> Volume:
@@ -231,12 +232,12 @@ def fine_labels(probabilities: NDArray[np.float32], grid: Volume, spacing_mm: fl
     return labels.with_array(keep_largest(np.asarray(labels.array, np.uint8)))
 
 
-def heart_without_fat(heart: CoarseHeart, fat: NDArray[np.bool_]) -> CoarseHeart:
-    """``heart`` whose probabilities give up the wall by the share of each voxel that ``fat`` takes (z, y, x, a whole
-    number of times as fine as they are)."""
+def within_muscle(heart: CoarseHeart, beyond: NDArray[np.bool_]) -> CoarseHeart:
+    """``heart`` whose probabilities give up the wall by the share of each voxel that lies ``beyond`` it (z, y, x, a
+    whole number of times as fine as they are)."""
     n = heart.probabilities.shape[1]
-    factor = fat.shape[0] // n
-    blocks = fat.reshape(n, factor, -1, factor, fat.shape[2] // factor, factor)
+    factor = beyond.shape[0] // n
+    blocks = beyond.reshape(n, factor, -1, factor, beyond.shape[2] // factor, factor)
     share = blocks.mean(axis=(1, 3, 5), dtype=np.float32)
     looks = None if heart.looks is None else _given_up(heart.looks, share)
     return replace(heart, probabilities=_given_up(heart.probabilities, share), looks=looks)

@@ -26,12 +26,14 @@ class CoarseHeart:
     """Chamber probabilities (label, z, y, x) on ``grid``, and the same as ``labels`` (uint8) on a finer grid.
 
     ``looks`` (look, label, z, y, x): the single looks the probabilities are the mean of, where there were several.
+    ``drawn``: the labels with dark tissue outside the muscle (fluid, blood without contrast) as the network drew it.
     """
 
     probabilities: NDArray[np.float32]
     grid: Volume
     labels: Volume
     looks: NDArray[np.float32] | None = None
+    drawn: Volume | None = None
 
 
 def pose_cube(

@@ -34,7 +34,7 @@ def reorient(ct: Volume, progress: Callable[[float, str], None] | None = None) -
     small = averaged(ct, FINEST_MM)  # once: all that follows reads 2 mm or coarser
     heart = label_heart(small, progress)
     quality = check_heart(small, heart.labels) + check_cut(heart.labels, ct)
-    anchor = geometric_pose(heart.labels)
+    anchor = geometric_pose(heart.labels, heart.drawn)
     if progress:
         progress(0.8, "turning the heart upright")
     network = refined_pose(heart, anchor)

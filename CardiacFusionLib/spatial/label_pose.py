@@ -41,18 +41,19 @@ class _Parts:
     up: NDArray[np.float64]  # from the middle of the wall to that of the cavity: the wall closes the apex
 
 
-def geometric_pose(labels: Volume) -> HeartPose:
+def geometric_pose(labels: Volume, drawn: Volume | None = None) -> HeartPose:
     """The heart frame of a label volume (uint8 ``Label``; any grid of about 1 to 4 mm).
 
     Apex: the epicardial tip, farthest from the annulus. Base: the middle of the cavity's contact with the left atrium
     (without an atrium, of the cavity's far end). RV insertions: ends of the arc over which the RV lies on the wall, the
-    trimmed mean over the levels ``LEVELS``. Confidence falls where parts were missing. Raises StageError where there
-    is no ventricle, or no RV to tell the roll from.
+    trimmed mean over the levels ``LEVELS``; from ``drawn`` where it is given, labels in which dark tissue outside the
+    muscle is still wall (beside the RV it may be the RV's blood without contrast). Confidence falls where parts were
+    missing. Raises StageError where there is no ventricle, or no RV to tell the roll from.
     """
     labels = _cropped(labels)
     parts = _parts(labels)
     apex, base = _axis(parts)
-    landmarks, roll_trust = _insertions(labels, apex, base, parts)
+    landmarks, roll_trust = _insertions(labels if drawn is None else _cropped(drawn), apex, base, parts)
     confidence = roll_trust * (1.0 if len(parts.annulus) else 0.6)
     pose = HeartPose.from_landmarks({"apex": apex, "base": base, **landmarks}, confidence)
     return pose

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from CardiacFusionLib.models.cubes import coarse_image, normalised_hu, probabilities
-from CardiacFusionLib.models.fat import without_fat
 from CardiacFusionLib.models.loading import entry_of, load
+from CardiacFusionLib.models.muscle import beyond_muscle
 from CardiacFusionLib.reorientation.result import Reorientation
 from CardiacFusionLib.spatial.errors import StageError
 from CardiacFusionLib.spatial.finer import finer_labels
@@ -65,9 +65,13 @@ def segment_ct(
     found = _upright_labels(network, ct, reorientation.labels, pose, spacing)
     if progress:
         progress(0.6, "drawing the wall at 1 mm")
-    labels = _cleaned(without_fat(ct, finer_labels(*found, round(spacing / FINE_MM))))
+    labels = finer_labels(*found, round(spacing / FINE_MM))
+    beyond = beyond_muscle(ct, labels)
+    labels.array[beyond.either] = Label.BACKGROUND
+    labels = _cleaned(labels)
+    drawn = labels.with_array(np.where(beyond.fluid, np.uint8(Label.MYOCARDIUM), labels.array))
     judged = judge(ct, labels, pose, reorientation)
-    pose, doubts = _read_again(labels, pose, _right_contrast_hu(ct, labels))
+    pose, doubts = _read_again(labels, pose, _right_contrast_hu(ct, labels), drawn)
     quality = Quality.of(doubts) + _plausible(labels) + judged.quality
     if progress:
         progress(1.0, "CT wall segmented")
@@ -125,11 +129,13 @@ def _right_contrast_hu(ct: Volume, labels: Volume) -> float:
     return means[0] - means[1]
 
 
-def _read_again(labels: Volume, pose: HeartPose, contrast_hu: float) -> tuple[HeartPose, list[Flag]]:
+def _read_again(
+    labels: Volume, pose: HeartPose, contrast_hu: float, drawn: Volume | None = None
+) -> tuple[HeartPose, list[Flag]]:
     """``pose`` with its base drawn towards the annulus of ``labels`` and its roll towards theirs by what the RV's
     contrast allows, or as it was and a flag where their landmarks contradict it or cannot be read."""
     try:
-        seen = geometric_pose(labels)
+        seen = geometric_pose(labels, drawn)
     except StageError as error:
         reason = f"The landmarks could not be checked on the wall labels ({error}). Check the axes."
         return pose, [Flag(STAGE, "landmarks_kept", Level.DOUBTFUL, reason)]

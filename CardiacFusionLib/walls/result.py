@@ -13,10 +13,10 @@ from CardiacFusionLib.spatial.volume import Volume
 
 @dataclass(frozen=True)
 class CtWalls:
-    """``labels``: uint8 ``Label`` on an upright grid in patient LPS (its third axis is the long axis)."""
+    """``labels``: uint8 ``Label`` on a grid in patient LPS that stood upright in the pose the stage was given."""
 
     labels: Volume
-    pose: HeartPose  # the grid's own up to a turn about the long axis, until the reader corrects it
+    pose: HeartPose  # the grid's own up to a few degrees, until the reader corrects it
     quality: Quality = field(default_factory=Quality)
     score: float | None = None  # 0..1, how much it looks like a heart (walls.plausibility); None where not judged
 

@@ -7,20 +7,21 @@ import pytest
 from chamber_phantom import pose, volume
 from scipy import ndimage
 
-from CardiacFusionLib.models.fat import on_fat, without_fat
-from CardiacFusionLib.reorientation.chambers import heart_without_fat
+from CardiacFusionLib.models.muscle import beyond_muscle
+from CardiacFusionLib.reorientation.chambers import within_muscle
 from CardiacFusionLib.reorientation.refine import CoarseHeart
 from CardiacFusionLib.spatial.label_pose import geometric_pose
 from CardiacFusionLib.spatial.labels import CT_LABEL_COUNT, Label
+from CardiacFusionLib.spatial.pose import roll_angle_deg
 from CardiacFusionLib.spatial.volume import Volume
 
 BLOOD, MUSCLE, FAT = 400, 110, -90
 
 
-def scene() -> tuple[Volume, Volume]:
+def scene(fluid: int = FAT) -> tuple[Volume, Volume]:
     """A CT (HU, int16) and its true labels at 2 mm."""
     labels = volume(pose((0, 0, 0)), 2.0)
-    hu = np.full(labels.array.shape, FAT, np.int16)
+    hu = np.full(labels.array.shape, fluid, np.int16)
     hu[labels.array > 0] = BLOOD
     hu[labels.array == Label.MYOCARDIUM] = MUSCLE
     noise = np.random.default_rng(4).normal(0, 25, hu.shape)
@@ -38,11 +39,16 @@ def thick_tip(labels: Volume) -> Volume:
     )
 
 
+def kept_of(ct: Volume, labels: Volume) -> Volume:
+    beyond = beyond_muscle(ct, labels).either
+    return labels.with_array(np.where(beyond, np.uint8(0), labels.array))
+
+
 def test_a_tip_drawn_into_the_fat_is_taken_back() -> None:
     ct, labels = scene()
     drawn = thick_tip(labels)
     off = np.linalg.norm(geometric_pose(drawn).landmarks["apex"] - geometric_pose(labels).landmarks["apex"])
-    found = without_fat(ct, drawn)
+    found = kept_of(ct, drawn)
     apex = geometric_pose(found).landmarks["apex"]
     assert off > 5.0
     assert np.linalg.norm(apex - geometric_pose(labels).landmarks["apex"]) < 2.0
@@ -50,10 +56,55 @@ def test_a_tip_drawn_into_the_fat_is_taken_back() -> None:
     assert (kept & true).sum() > 0.97 * true.sum() and (kept & ~true).sum() < 0.05 * true.sum()
 
 
+def test_fluid_drawn_as_wall_is_taken_back() -> None:
+    _, labels = scene()
+    drawn = thick_tip(labels)
+    ct = scene(fluid=30)[0]
+    beyond = beyond_muscle(ct, drawn)
+    true = labels.array == Label.MYOCARDIUM
+    extra = (drawn.array == Label.MYOCARDIUM) & ~true
+    assert (beyond.fluid & extra).sum() > 0.75 * extra.sum()
+    assert beyond.either[true].mean() < 0.02
+
+
+def test_a_dark_infarct_of_usual_thickness_stays() -> None:
+    ct, labels = scene()
+    heart = geometric_pose(labels).to_heart(labels.grid_lps())
+    infarct = (labels.array == Label.MYOCARDIUM) & (heart[..., 0] > 10.0)  # the lateral wall
+    dark = ct.with_array(np.where(infarct, ct.array - 50, ct.array).astype(np.int16))
+    assert infarct.mean() > 0.002
+    assert beyond_muscle(dark, labels).either[infarct].mean() < 0.1
+
+
+def test_a_thick_septum_of_muscle_stays() -> None:
+    _, labels = scene()
+    drawn = thick_tip(labels)
+    hu = np.full(labels.array.shape, FAT, np.int16)
+    hu[drawn.array > 0] = BLOOD
+    hu[drawn.array == Label.MYOCARDIUM] = MUSCLE  # what was drawn is what there is
+    true = drawn.array == Label.MYOCARDIUM
+    assert beyond_muscle(labels.with_array(hu), drawn).either[true].mean() < 0.03
+
+
+def test_dark_blood_beside_the_septum_still_tells_the_insertions() -> None:
+    """Blood of the RV without contrast, drawn as wall: taken from the wall, kept where the insertions are read."""
+    ct, labels = scene()
+    heart = geometric_pose(labels).to_heart(labels.grid_lps())
+    unmixed = (labels.array == Label.RV_CAVITY) & (heart[..., 1] > 0.0)
+    drawn = labels.with_array(np.where(unmixed, Label.MYOCARDIUM, labels.array).astype(np.uint8))
+    dark = ct.with_array(np.where(unmixed, 45, ct.array).astype(np.int16))
+    beyond = beyond_muscle(dark, drawn)
+    trimmed = drawn.with_array(np.where(beyond.either, np.uint8(0), drawn.array))
+    seen = drawn.with_array(np.where(beyond.fat, np.uint8(0), drawn.array))
+    true = geometric_pose(labels)
+    with_it, without = (roll_angle_deg(true, geometric_pose(trimmed, given)) for given in (seen, None))
+    assert abs(with_it) < 10.0 < abs(without)
+
+
 def test_other_labels_stay_whatever_they_lie_on() -> None:
     ct, labels = scene()
     dark = ct.with_array(np.where(labels.array == Label.RV_CAVITY, FAT, ct.array).astype(np.int16))
-    found = without_fat(dark, labels).array
+    found = kept_of(dark, labels).array
     for label in set(Label) - {Label.MYOCARDIUM, Label.BACKGROUND}:
         np.testing.assert_array_equal(found == label, labels.array == label)
 
@@ -71,28 +122,28 @@ def test_where_the_ct_shows_nothing_the_wall_stays(way: str) -> None:
     else:
         origin = tuple(ct.index_to_lps @ [0, 0, cut, 1])[:3]
         short = Volume(ct.array[cut:], ct.spacing_mm, origin, ct.direction)
-    assert not on_fat(short, drawn)[: cut - 1].any()
-    assert on_fat(ct, drawn)[: cut - 1].any()
+    assert not beyond_muscle(short, drawn).either[: cut - 1].any()
+    assert beyond_muscle(ct, drawn).either[: cut - 1].any()
 
 
 def test_a_ct_that_lies_elsewhere_takes_nothing() -> None:
     ct, labels = scene()
     away = Volume(ct.array, ct.spacing_mm, tuple(np.asarray(ct.origin_mm) + 900.0), ct.direction)
-    assert not on_fat(away, labels).any()
+    assert not beyond_muscle(away, labels).either.any()
 
 
 def test_the_ct_itself_is_left_as_it_is() -> None:
     ct, labels = scene()
     ct.array[:5] = -2000
     before = ct.array.copy()
-    without_fat(ct, labels)
+    kept_of(ct, labels)
     np.testing.assert_array_equal(ct.array, before)
 
 
 def test_labels_without_a_wall_stay() -> None:
     ct, labels = scene()
     empty = labels.with_array(np.zeros_like(labels.array))
-    assert not on_fat(ct, empty).any()
+    assert not beyond_muscle(ct, empty).either.any()
 
 
 def test_probabilities_give_up_what_lies_on_fat() -> None:
@@ -104,7 +155,7 @@ def test_probabilities_give_up_what_lies_on_fat() -> None:
     fat = np.zeros((n * factor,) * 3, bool)
     fat[3:6, 6:9, 9:12] = True  # the whole voxel (1, 2, 3)
     fat[0, 0, 0] = True  # a 27th of the first one
-    heart = heart_without_fat(CoarseHeart(found, grid, grid, found[None].copy()), fat)
+    heart = within_muscle(CoarseHeart(found, grid, grid, found[None].copy()), fat)
     for seen in (heart.probabilities, heart.looks[0]):
         np.testing.assert_allclose(seen.sum(axis=0), 1.0, atol=1e-6)
         assert seen[Label.MYOCARDIUM, 1, 2, 3] == 0.0
