@@ -31,6 +31,12 @@ def list_models() -> None:
 def add(
     source: Annotated[Path, typer.Argument(help="folder of a finished run, or the description of your own network")],
     folder: Annotated[Path | None, typer.Option("--folder", help="models folder; by default the one in use")] = None,
+    average_with: Annotated[
+        Path | None, typer.Option("--average-with", help="weights whose mean with those of the run is put in")
+    ] = None,
+    last: Annotated[
+        bool, typer.Option("--last", help="the run's weights at its end, not at its best validation")
+    ] = False,
 ) -> None:
     """Put a trained run, or your own ONNX or TorchScript network, into the manifest of weights."""
     from CardiacFusionLib.models.foreign import entry_in_place_of, read_foreign
@@ -45,7 +51,10 @@ def add(
         kept = source / "run.json"
         if not kept.is_file():
             raise BadInputError(f"{source} holds no run.json, so it is no run of 'cardiacfusion train'.")
-        entry = registry.export(json.loads(kept.read_text(encoding="utf-8"))["task"], source, where)
+        name = json.loads(kept.read_text(encoding="utf-8"))["task"]
+        entry = registry.export(name, source, where, average_with=average_with, last=last)
+    elif average_with is not None or last:
+        raise BadInputError("--average-with and --last are for runs of 'cardiacfusion train'; leave them out.")
     else:
         foreign = read_foreign(source)
         listed = read_manifest(where if (where / "manifest.json").exists() else None)

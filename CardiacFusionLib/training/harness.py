@@ -139,21 +139,25 @@ def _device(wanted: str | None) -> torch.device:
         raise BadInputError(f"'{wanted}' is no device; give cpu or cuda.") from error
 
 
-def begin_from(network: nn.Module, start: Path) -> None:
-    """Put weights of an earlier run (folder, ``.ckpt``) or shipped ones (``.safetensors``) into ``network``."""
+def read_weights(start: Path) -> dict[str, Tensor]:
+    """Weights (float32) of an earlier run (folder, ``.ckpt``) or shipped ones (``.safetensors``)."""
     path = start / "best.ckpt" if start.is_dir() else start
     if not path.is_file():
         raise BadInputError(f"There are no weights at {path}; give a run's folder, a .ckpt or a .safetensors.")
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
-        state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
-    else:
-        state = torch.load(path, map_location="cpu", weights_only=True)["network"]
+        return {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+    found: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)["network"]
+    return found
+
+
+def begin_from(network: nn.Module, start: Path) -> None:
+    """Put weights of an earlier run (folder, ``.ckpt``) or shipped ones (``.safetensors``) into ``network``."""
     try:
-        network.load_state_dict(state)
+        network.load_state_dict(read_weights(start))
     except RuntimeError as error:
-        raise BadInputError(f"The weights {path.name} belong to another network; start without them.") from error
+        raise BadInputError(f"The weights {start.name} belong to another network; start without them.") from error
 
 
 def train(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from CardiacFusionLib.models.manifest import ModelEntry, models_folder, write_weights
 from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.training import harness
-from CardiacFusionLib.training.harness import Progress, TrainingResult, TrainingTask
+from CardiacFusionLib.training.harness import Progress, TrainingResult, TrainingTask, read_weights
 
 
 def _lazy(module: str, attribute: str) -> Callable[[], TrainingTask]:
@@ -89,13 +92,26 @@ def train(
     )
 
 
-def export(name: str, run: Path, folder: Path | None = None, notes: dict[str, Any] | None = None) -> ModelEntry:
+def export(
+    name: str,
+    run: Path,
+    folder: Path | None = None,
+    notes: dict[str, Any] | None = None,
+    average_with: Path | None = None,
+    last: bool = False,
+) -> ModelEntry:
     """Write the best weights of a run as float16 safetensors into ``folder`` (default: the models folder) and record
-    them in its manifest. ``notes`` are further metrics, such as a bench on unseen twins."""
-    best = Path(run) / "best.ckpt"
-    if not best.exists():
-        raise BadInputError(f"{run} holds no best.ckpt; train '{name}' into it first.")
-    state = torch.load(best, map_location="cpu", weights_only=True)
+    them in its manifest. ``notes`` are further metrics, such as a bench on unseen twins. ``average_with``: weights
+    (as for ``--start``) whose mean with those of the run is written in their place; best those that the run began
+    from (Wortsman 2022: such a mean often holds better on pictures of another kind). ``last``: the averaged weights at
+    the end of the run, not those of its best validation (where few validation samples make that one a matter of luck).
+    """
+    kind = "last.ckpt" if last else "best.ckpt"
+    if not (Path(run) / kind).exists():
+        raise BadInputError(f"{run} holds no {kind}; train '{name}' into it first.")
+    state = torch.load(Path(run) / kind, map_location="cpu", weights_only=True)
+    if last:
+        state |= {"network": state["ema"], "metrics": _last_validation(Path(run))}
     kept = json.loads((Path(run) / "run.json").read_text())
     if kept.get("task", name) != name:
         raise BadInputError(f"{run} holds a run of '{kept['task']}', not of '{name}'.")
@@ -114,4 +130,22 @@ def export(name: str, run: Path, folder: Path | None = None, notes: dict[str, An
         metrics={**{k: round(float(v), 4) for k, v in state["metrics"].items()}, **(notes or {})},
         licence="Apache-2.0",
     )
-    return write_weights(entry, state["network"], folder or models_folder())
+    weights = state["network"]
+    if average_with is not None:
+        weights = _mean(weights, read_weights(average_with), average_with)
+        # what the run measured is not what these weights would
+        entry = replace(entry, metrics=dict(notes or {}), data=f"{entry.data}; mean with the weights before")
+    return write_weights(entry, weights, folder or models_folder())
+
+
+def _last_validation(run: Path) -> dict[str, float]:
+    with (run / "validation.csv").open(newline="") as stream:
+        row = list(csv.DictReader(stream))[-1]
+    return {name: float(value) for name, value in row.items() if name not in ("step", "seconds")}
+
+
+def _mean(one: Mapping[str, Tensor], other: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
+    """The mean of two networks' weights; what is no weight (counters) stays the first one's."""
+    if {k: v.shape for k, v in one.items()} != {k: v.shape for k, v in other.items()}:
+        raise BadInputError(f"The weights {source.name} belong to another network; leave out --average-with.")
+    return {k: (v.float() + other[k].float()) / 2 if v.is_floating_point() else v for k, v in one.items()}

@@ -109,6 +109,36 @@ def test_a_run_becomes_shipped_weights(tmp_path: Path, monkeypatch: pytest.Monke
     assert (tmp_path / "models" / "toy.safetensors").exists()
 
 
+def test_weights_can_be_averaged_with_those_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry.TASKS, "toy", Discs)
+    registry.train("toy", tmp_path / "run", steps=6, seed=7, workers=0)
+    registry.train("toy", tmp_path / "next", steps=6, seed=8, workers=0, start=tmp_path / "run")
+    before, after = (harness.read_weights(tmp_path / run) for run in ("run", "next"))
+    entry = registry.export("toy", tmp_path / "next", tmp_path / "models", average_with=tmp_path / "run")
+    mean = harness.read_weights(tmp_path / "models" / "toy.safetensors")
+    assert entry.metrics == {} and "mean" in entry.data
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    for name, values in mean.items():
+        torch.testing.assert_close(values, (before[name] + after[name]) / 2, rtol=2e-3, atol=2e-4)
+    other = tmp_path / "other.ckpt"
+    torch.save({"network": {name: torch.zeros(3) for name in before}}, other)
+    with pytest.raises(BadInputError, match="another network"):
+        registry.export("toy", tmp_path / "next", tmp_path / "models", average_with=other)
+
+
+def test_the_weights_at_the_end_can_be_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry.TASKS, "toy", Discs)
+    registry.train("toy", tmp_path / "run", steps=6, seed=7, workers=0)
+    end = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
+    end["ema"] = {name: values + 0.25 for name, values in end["ema"].items()}
+    torch.save(end, tmp_path / "run" / "last.ckpt")
+    entry = registry.export("toy", tmp_path / "run", tmp_path / "models", last=True)
+    found = harness.read_weights(tmp_path / "models" / "toy.safetensors")
+    for name, values in found.items():
+        torch.testing.assert_close(values, end["ema"][name], rtol=2e-3, atol=2e-4)
+    assert entry.steps == 6 and "score" in entry.metrics
+
+
 def test_every_registered_network_can_be_built() -> None:
     for name in registry.TASKS:
         task = registry.task(name)
