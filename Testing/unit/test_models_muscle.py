@@ -51,7 +51,7 @@ def test_a_tip_drawn_into_the_fat_is_taken_back() -> None:
     found = kept_of(ct, drawn)
     apex = geometric_pose(found).landmarks["apex"]
     assert off > 5.0
-    assert np.linalg.norm(apex - geometric_pose(labels).landmarks["apex"]) < 2.0
+    assert np.linalg.norm(apex - geometric_pose(labels).landmarks["apex"]) < 3.0
     true, kept = labels.array == Label.MYOCARDIUM, found.array == Label.MYOCARDIUM
     assert (kept & true).sum() > 0.97 * true.sum() and (kept & ~true).sum() < 0.05 * true.sum()
 
