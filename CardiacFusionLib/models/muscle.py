@@ -26,7 +26,7 @@ SMOOTH_MM = 1.0  # SD; noise of 45 HU at 1 mm then moves few voxels across a bor
 # muscle is what lies so far (mm) from the cavity: beyond the blur of its blood, within the thinnest usual wall
 INNER_MM = (3.0, 6.0)
 # fluid and soft tissue about the heart: so much darker than the muscle (HU) and farther from the cavity than where
-# nearly all of the wall begins to be so dark. Nearer to the cavity dark muscle stays: an infarct is dark, but not thick.
+# nearly all of the wall begins to be so dark. Nearer to the cavity dark muscle stays: an infarct is dark but not thick.
 # In the real CT with a soft kernel (2.2 mm) up to 58 % of a level of the true wall are so dark
 DARKER_HU = 30.0
 NEARLY_ALL = 0.65
