@@ -86,7 +86,8 @@ def test_a_ventricle_of_impossible_size_is_doubted(scale: float, level: Level) -
 
 
 @pytest.mark.parametrize(
-    ("off_deg", "contrast_hu", "share"), [(-9.0, 250.0, ROLL_SHARES[1]), (6.0, 10.0, ROLL_SHARES[0])]
+    ("off_deg", "contrast_hu", "share"),
+    [(-5.0, 250.0, ROLL_SHARES[1]), (6.0, 10.0, ROLL_SHARES[0]), (9.0, 250.0, ROLL_SHARES[1] / 2), (-13.0, 250.0, 0)],
 )
 def test_the_roll_is_drawn_to_the_labels_and_nothing_else_of_the_pose(
     off_deg: float, contrast_hu: float, share: float
