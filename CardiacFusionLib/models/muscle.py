@@ -48,6 +48,15 @@ class Beyond:
         """Fat or fluid."""
         return self.fat | self.fluid
 
+    def taken_from(self, labels: Volume) -> Volume:
+        """``labels`` without the wall that is no muscle."""
+        return labels.with_array(np.where(self.either, np.uint8(Label.BACKGROUND), labels.array))
+
+    def fluid_put_back(self, labels: Volume) -> Volume:
+        """``labels`` in which the fluid is wall again, as the network drew it: beside the septum it may be the RV's
+        blood without contrast, and tells the insertions."""
+        return labels.with_array(np.where(self.fluid, np.uint8(Label.MYOCARDIUM), labels.array))
+
 
 def beyond_muscle(ct: Volume, labels: Volume) -> Beyond:
     """The wall in ``labels`` whose place in the CT (HU) is nearer to fat than to the muscle of this heart, or farther

@@ -137,10 +137,9 @@ def label_heart(ct: Volume, progress: Callable[[float, str], None] | None = None
     mean = np.mean(looks, axis=0)
     labels = finer_labels(mean, grid, round(spacing / FINE_MM))
     beyond = beyond_muscle(ct, labels)
-    labels.array[beyond.either] = Label.BACKGROUND
-    labels = labels.with_array(keep_largest(np.asarray(labels.array, np.uint8)))
-    drawn = labels.with_array(np.where(beyond.fluid, np.uint8(Label.MYOCARDIUM), labels.array))
-    return within_muscle(CoarseHeart(mean, grid, labels, looks, drawn), beyond.either)
+    labels = labels.with_array(keep_largest(np.asarray(beyond.taken_from(labels).array, np.uint8)))
+    heart = CoarseHeart(mean, grid, labels, looks, beyond.fluid_put_back(labels))
+    return within_muscle(heart, beyond.either)
 
 
 def _grid_on_heart(found: Grid, grid: Volume) -> Volume:

@@ -37,14 +37,14 @@ FINE_MM = 1.0
 NET_LOW_MM = np.array([-84.0, -68.0, -76.0])
 NET_HIGH_MM = np.array([60.0, 68.0, 76.0])
 BLEND_MM = 12.0  # over this depth the wall network's labels take over from the coarse ones
-AXIS_LIMIT_DEG, ROLL_LIMIT_DEG = 10.0, 15.0
+AXIS_LIMIT_DEG, ROLL_LIMIT_DEG = 10.0, 12.0
 # how far the pose is turned to the roll of the labels: little where the RV is hardly brighter than muscle (HU), where
 # its border is a guess (44 development twins: 2.2 degrees off before, 1.6 after)
 ROLL_SHARES, ROLL_CONTRAST_HU = (0.3, 0.8), (40.0, 100.0)
 CONTRAST_STEP = 3  # every third voxel tells it
 # ... and less where it lies far from the pose's own: then the labels err more often than the pose (a twin whose RV was
-# half unmixed: the pose 6 degrees off, the labels 18)
-FADING_DEG, FADED_DEG = 6.0, 12.0
+# half unmixed: the pose 6 degrees off, the labels 18), until at the limit they contradict it
+FADING_DEG = 6.0
 # how far the base is moved, square to the axis, to the middle of the mitral annulus on these labels (34 development
 # twins: axis 1.05 -> 0.99 degrees off; the real CT against the frame marked by eye 1.6 -> 0.8, base 1.9 -> 0.4 mm; ten
 # hearts of plain ellipsoids, made unlike the twin: 4.0 -> 3.6). Its height and the apex are no better here
@@ -70,9 +70,8 @@ def segment_ct(
         progress(0.6, "drawing the wall at 1 mm")
     labels = finer_labels(*found, round(spacing / FINE_MM))
     beyond = beyond_muscle(ct, labels)
-    labels.array[beyond.either] = Label.BACKGROUND
-    labels = _cleaned(labels)
-    drawn = labels.with_array(np.where(beyond.fluid, np.uint8(Label.MYOCARDIUM), labels.array))
+    labels = _cleaned(beyond.taken_from(labels))
+    drawn = beyond.fluid_put_back(labels)
     judged = judge(ct, labels, pose, reorientation)
     pose, doubts = _read_again(labels, pose, _right_contrast_hu(ct, labels), drawn)
     quality = Quality.of(doubts) + _plausible(labels) + judged.quality
@@ -148,7 +147,7 @@ def _read_again(
             pose = _with_base(pose, seen.landmarks["base"])
         roll = roll_angle_deg(pose, seen)
         share = float(np.interp(contrast_hu, ROLL_CONTRAST_HU, ROLL_SHARES))
-        share *= float(np.interp(abs(roll), (FADING_DEG, FADED_DEG), (1.0, 0.0)))
+        share *= float(np.interp(abs(roll), (FADING_DEG, ROLL_LIMIT_DEG), (1.0, 0.0)))
         return rolled(pose, share * roll), []
     reason = (
         f"Landmarks on the wall labels differ from the heart's pose by {axis:.0f} degrees of the long axis and "

@@ -40,8 +40,7 @@ def thick_tip(labels: Volume) -> Volume:
 
 
 def kept_of(ct: Volume, labels: Volume) -> Volume:
-    beyond = beyond_muscle(ct, labels).either
-    return labels.with_array(np.where(beyond, np.uint8(0), labels.array))
+    return beyond_muscle(ct, labels).taken_from(labels)
 
 
 def test_a_tip_drawn_into_the_fat_is_taken_back() -> None:
@@ -94,8 +93,8 @@ def test_dark_blood_beside_the_septum_still_tells_the_insertions() -> None:
     drawn = labels.with_array(np.where(unmixed, Label.MYOCARDIUM, labels.array).astype(np.uint8))
     dark = ct.with_array(np.where(unmixed, 45, ct.array).astype(np.int16))
     beyond = beyond_muscle(dark, drawn)
-    trimmed = drawn.with_array(np.where(beyond.either, np.uint8(0), drawn.array))
-    seen = drawn.with_array(np.where(beyond.fat, np.uint8(0), drawn.array))
+    trimmed = beyond.taken_from(drawn)
+    seen = beyond.fluid_put_back(trimmed)
     true = geometric_pose(labels)
     with_it, without = (roll_angle_deg(true, geometric_pose(trimmed, given)) for given in (seen, None))
     assert abs(with_it) < 10.0 < abs(without)
