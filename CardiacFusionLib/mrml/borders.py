@@ -1,7 +1,8 @@
 """Borders of the AHA segments as sheets through the wall, and of the territories as lines on it.
 
 A sheet cut by a slice is a line: over the short axis the borders between the segments of a ring, over the long axes
-those between the rings. Sheets stand on the mid-wall surface and reach through the wall along its normal.
+those between the rings. Each kind is drawn there alone: a slice that runs along a sheet would cut it into a zigzag.
+Sheets stand on the mid-wall surface and reach through the wall along its normal.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ Array = NDArray[np.float64]
 # (first angle, step, lowest level, highest level) of the radial borders; angles from the anterior RV insertion
 _RADIAL = ((0.0, 60.0, 1 / 3, 1.0), (15.0, 90.0, 0.0, 1 / 3))
 _RINGS = (0.0, 1 / 3, 2 / 3)
+RADIAL, RINGS = "radial", "rings"
 DENSITY_G_ML = 1.05  # myocardium; the surface keeps mass and area, their quotient is the thickness
 USUAL_THICKNESS_MM = 9.0
 OVERHANG_MM = 0.8  # a border reaches a little beyond the wall, so that it is seen to end there
@@ -87,10 +89,8 @@ class BorderFields:
         return BorderFields(through, surface.points_mm + outward * lift_mm)
 
 
-def _segment_cuts(surface: Surface) -> Array:
-    """All pieces of the borders between segments, as rows of :func:`_cut`; none without AHA coordinates."""
-    if not {"aha_phi_deg", "aha_level"} <= set(surface.values):
-        return np.zeros((0, 7))
+def _radial_cuts(surface: Surface) -> Array:
+    """All pieces of the borders between the segments of one ring, as rows of :func:`_cut`."""
     phi, level = (np.asarray(surface.values[k], float) for k in ("aha_phi_deg", "aha_level"))
     found, everywhere = [], np.ones(len(level), bool)
     for first, step, low, high in _RADIAL:
@@ -105,23 +105,42 @@ def _segment_cuts(surface: Surface) -> Array:
             np.einsum("kew,kw->k", cut[:, :6].reshape(-1, 2, 3), level[surface.triangles[cut[:, 6].astype(int)]]) / 2
         )
         found.append(cut[(height >= low) & (height <= high)])
-    return np.concatenate([*found, *(_cut(surface, level - border, everywhere) for border in _RINGS)])
+    return np.concatenate(found)
 
 
-def segment_borders(surface: Surface) -> tuple[Array, NDArray[np.int32]]:
-    """Points (m, 3) in the heart frame and triangles of the sheets between segments; empty without AHA coordinates."""
-    points, triangles, _ = sheets_and_lines(surface, BorderFields.of(surface))
-    return points, triangles
+def _ring_cuts(surface: Surface) -> Array:
+    """All pieces of the borders between rings, as rows of :func:`_cut`."""
+    level = np.asarray(surface.values["aha_level"], float)
+    everywhere = np.ones(len(level), bool)
+    return np.concatenate([_cut(surface, level - border, everywhere) for border in _RINGS])
 
 
-def sheets_and_lines(surface: Surface, fields: BorderFields) -> tuple[Array, NDArray[np.int32], Array]:
-    """As :func:`segment_borders`, and the same borders as pieces (k, 2, 3) on the wall."""
-    cuts = _segment_cuts(surface)
+@dataclass(frozen=True)
+class Borders:
+    """Borders of one kind: sheets through the wall as ``points_mm`` (m, 3) with ``triangles``, and the same borders as
+    pieces ``lines_mm`` (k, 2, 3) on the wall."""
+
+    points_mm: Array
+    triangles: NDArray[np.int32]
+    lines_mm: Array
+
+
+def segment_borders(surface: Surface, fields: BorderFields | None = None) -> dict[str, Borders]:
+    """The borders between segments by kind, ``RADIAL`` and ``RINGS``; none without AHA coordinates."""
+    if not {"aha_phi_deg", "aha_level"} <= set(surface.values):
+        return {}
+    fields = fields or BorderFields.of(surface)
+    return {
+        kind: _borders(surface, fields, cuts(surface)) for kind, cuts in ((RADIAL, _radial_cuts), (RINGS, _ring_cuts))
+    }
+
+
+def _borders(surface: Surface, fields: BorderFields, cuts: Array) -> Borders:
     at, out, lifted = _ends(surface, cuts, surface.points_mm, fields.through_mm, fields.lifted_mm)
     corners = np.stack([at[:, 0] - out[:, 0], at[:, 1] - out[:, 1], at[:, 1] + out[:, 1], at[:, 0] + out[:, 0]], axis=1)
     base = 4 * np.arange(len(corners))[:, None]
     triangles = np.concatenate([base + np.array([0, 1, 2]), base + np.array([0, 2, 3])]).astype(np.int32)
-    return corners.reshape(-1, 3), triangles, lifted
+    return Borders(corners.reshape(-1, 3), triangles, lifted)
 
 
 def territory_lines(surface: Surface, name: str = "territory_patient", lift_mm: float = 0.6) -> Array:

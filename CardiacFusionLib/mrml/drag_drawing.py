@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from CardiacFusionLib.fusion.result import Surface
 from CardiacFusionLib.mrml import models
 from CardiacFusionLib.mrml.ahead import SegmentsAhead
-from CardiacFusionLib.mrml.borders import BorderFields, sheets_and_lines
+from CardiacFusionLib.mrml.borders import RADIAL, BorderFields, segment_borders
 from CardiacFusionLib.mrml.case import CaseInScene
 from CardiacFusionLib.mrml.frames import points_lps
 from CardiacFusionLib.mrml.hierarchy import remove_node
-from CardiacFusionLib.mrml.layout import HORIZONTAL, SHORT_AXIS, VERTICAL
+from CardiacFusionLib.mrml.layout import BORDER_VIEWS, HORIZONTAL, SHORT_AXIS, VERTICAL
+from CardiacFusionLib.mrml.shelf import role
 from CardiacFusionLib.mrml.transforms import matrix_of
 from CardiacFusionLib.spatial.pose import HeartPose, apply
 
@@ -141,7 +142,7 @@ class DragDrawing:
         self._added: list[Any] = []
         surface, pose = surface_of(case.nodes.surface[0], self._to_heart), HeartPose(self._to_heart, dict(landmarks))
         self._ahead = None
-        borders = case.shelf.get("borders.segments")
+        borders = case.shelf.get(role("borders", RADIAL))
         display = borders.GetDisplayNode() if borders is not None else None
         if display is not None and display.GetVisibility() and {"aha_phi_deg", "aha_level"} <= set(surface.values):
             self._ahead = SegmentsAhead(surface, pose)
@@ -150,7 +151,11 @@ class DragDrawing:
             body = self._add(data, colours, slices=True, solid=solid, width=2)
             body.SetAndObserveTransformNodeID(case.nodes.ct_to_heart.GetID())
         nothing = models.polydata(np.zeros((0, 3)), np.zeros((0, 3), np.int32))
-        self._sheets = self._add(nothing, [_SHEET_RGB], slices=True, solid=False, width=1)
+        self._sheets = {}
+        for kind, views in BORDER_VIEWS.items():
+            self._sheets[kind] = self._add(nothing, [_SHEET_RGB], slices=True, solid=False, width=1)
+            for view in views:
+                self._sheets[kind].GetDisplayNode().AddViewNodeID(view)
         self._lines = self._add(*self._frame_of(pose), slices=False, solid=True, width=3)
         self._hide()
 
@@ -238,17 +243,20 @@ class DragDrawing:
         ``planes_turn``: every slice view is about to turn, and will cut what is drawn here then; to tell them now would
         have them cut it twice.
         """
-        self._sheets.SetDisableModifiedEvent(planes_turn)
+        for sheets in self._sheets.values():
+            sheets.SetDisableModifiedEvent(planes_turn)
         self._lines.SetAndObservePolyData(self._frame_of(pose)[0])
-        self._sheets.SetDisableModifiedEvent(False)
+        for sheets in self._sheets.values():
+            sheets.SetDisableModifiedEvent(False)
 
     def _frame_of(self, pose: HeartPose) -> tuple[Any, list[Rgb]]:
         """Lines of a frame in 3D with the numbers of their colours, and the colours; draws its sheets on the way."""
         drawn = _frame(pose, self._to_heart @ pose.heart_to_lps)
         if self._ahead is not None:
-            points, triangles, lines = sheets_and_lines(self._ahead.of(pose), self._fields)
-            self._sheets.SetAndObservePolyData(models.polydata(points, triangles))
-            drawn.append((lines, _LINE_RGB))
+            found = segment_borders(self._ahead.of(pose), self._fields)
+            for kind, sheets in self._sheets.items():
+                sheets.SetAndObservePolyData(models.polydata(found[kind].points_mm, found[kind].triangles))
+            drawn.append((np.concatenate([kind.lines_mm for kind in found.values()]), _LINE_RGB))
         data = models.line_data(np.concatenate([pieces for pieces, _ in drawn]))
         return _coloured(data, [2 * len(pieces) for pieces, _ in drawn]), [rgb for _, rgb in drawn]
 

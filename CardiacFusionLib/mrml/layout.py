@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from CardiacFusionLib.mrml.borders import RADIAL, RINGS
 from CardiacFusionLib.mrml.bullseye import BULLSEYE_VIEW, CENTRE_HEART_MM, RADIUS_MM
 from CardiacFusionLib.mrml.case_nodes import CaseNodes
 from CardiacFusionLib.mrml.frames import points_ras
@@ -34,11 +35,18 @@ class Plane:
     colour: str
     title: str
 
+    @property
+    def node_id(self) -> str:
+        """The id of the view's node in any scene: that of a singleton."""
+        return f"vtkMRMLSliceNode{self.layout}"
+
 
 SHORT_AXIS = Plane("Red", "Axial", "SA", "#F34A33", "Short axis")
 HORIZONTAL = Plane("Green", "Coronal", "HLA", "#6EB04B", "Horizontal long axis")
 VERTICAL = Plane("Yellow", "Sagittal", "VLA", "#EDD54C", "Vertical long axis")
 PLANES = (SHORT_AXIS, HORIZONTAL, VERTICAL)
+# the views in which the borders of each kind are drawn
+BORDER_VIEWS = {RADIAL: (SHORT_AXIS.node_id,), RINGS: (HORIZONTAL.node_id, VERTICAL.node_id)}
 
 
 def _slice_xml(plane: Plane) -> str:

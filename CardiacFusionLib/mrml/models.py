@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -108,10 +108,12 @@ def add_plain_wall(scene: Any, data: Any) -> Any:
     return plain
 
 
-def add_borders(scene: Any, data: Any) -> Any:
-    """Sheets between the segments: lines over the slices, not drawn in 3D."""
+def add_borders(scene: Any, data: Any, views: Iterable[str]) -> Any:
+    """Sheets between the segments: lines over the slices of ``views`` (node ids), not drawn in 3D."""
     node = add_model(scene, data, "Segment borders")
     display = node.GetDisplayNode()
+    for view in views:
+        display.AddViewNodeID(view)
     display.SetColor(1.0, 1.0, 1.0)
     display.SetVisibility2D(True)
     display.SetVisibility3D(False)

@@ -14,6 +14,7 @@ from CardiacFusionLib.mrml.case_nodes import CaseNodes
 from CardiacFusionLib.mrml.colours import add_perfusion_table, add_vessel_table
 from CardiacFusionLib.mrml.display import add_legends
 from CardiacFusionLib.mrml.hierarchy import remove_case, remove_folder
+from CardiacFusionLib.mrml.layout import BORDER_VIEWS
 from CardiacFusionLib.mrml.segmentations import add_walls, set_walls
 from CardiacFusionLib.mrml.shelf import Shelf, role
 from CardiacFusionLib.mrml.tables import add_table, fill_table, findings_frame, quality_frame, stenoses_frame
@@ -257,15 +258,8 @@ class Drawing:
         )
         if "territory_patient" in surface.values:
             self._territories(content, points)
-        sheets, faces = borders.segment_borders(surface)
-        if len(faces):
-            drawn = models.polydata(content.pose.to_lps(sheets), faces)
-            self._ct(
-                "borders.segments",
-                lambda: models.add_borders(scene, drawn),
-                lambda n: n.SetAndObservePolyData(drawn),
-                "Surface",
-            )
+        for kind, found in borders.segment_borders(surface).items():
+            self._segment_borders(kind, models.polydata(content.pose.to_lps(found.points_mm), found.triangles))
         labels = content.ct_walls.labels
         if self._wall is None or self._wall.labels is not labels:
             self._wall = perfusion_places.wall_grid(labels)
@@ -274,6 +268,15 @@ class Drawing:
             scale = on_surface[quantity]
             title = f"Stress {scale.quantity.upper()}, whole wall"
             self._map(role("wall_map", scale.quantity), volume, title, scale, "Surface", self.nodes.ct_to_heart)
+
+    def _segment_borders(self, kind: str, drawn: Any) -> None:
+        scene = self.shelf.scene
+        self._ct(
+            role("borders", kind),
+            lambda: models.add_borders(scene, drawn, BORDER_VIEWS[kind]),
+            lambda n: n.SetAndObservePolyData(drawn),
+            "Surface",
+        )
 
     def _territories(self, content: CaseContent, points: Any) -> None:
         scene, surface = self.shelf.scene, content.fusion.surface

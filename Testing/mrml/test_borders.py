@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from CardiacFusionLib.fusion.result import Surface
-from CardiacFusionLib.mrml.borders import BorderFields, sheets_and_lines
+from CardiacFusionLib.mrml.borders import RADIAL, RINGS, segment_borders
 
 RADIUS_MM, HEIGHT_MM = 30.0, 90.0
 
@@ -26,7 +26,8 @@ def tube(turned_deg: float) -> Surface:
 def test_every_border_is_drawn_once_and_where_it_lies() -> None:
     for turned in (0.3, 33.0, 181.7):  # where the angle jumps from 360 to 0 lies elsewhere each time
         surface = tube(turned)
-        lines = sheets_and_lines(surface, BorderFields.of(surface))[2]
+        found = segment_borders(surface)
+        lines = np.concatenate([found[kind].lines_mm for kind in (RADIAL, RINGS)])
         middle, along = lines.mean(axis=1), lines[:, 1] - lines[:, 0]
         upright = np.abs(along[:, 2]) > 0.7 * np.linalg.norm(along, axis=1)
         phi = np.mod(np.rad2deg(np.arctan2(middle[:, 1], middle[:, 0])) - turned, 360.0)
@@ -40,3 +41,18 @@ def test_every_border_is_drawn_once_and_where_it_lies() -> None:
         # rings at the lower rim, a third and two thirds
         rings = np.linalg.norm(along[~upright], axis=1).sum() / (2 * np.pi * (RADIUS_MM + 1.0))
         assert abs(rings - 3.0) < 0.05
+
+
+def test_each_kind_of_border_runs_its_own_way() -> None:
+    found = segment_borders(tube(33.0))
+    for kind, upright in ((RADIAL, True), (RINGS, False)):
+        along = found[kind].lines_mm[:, 1] - found[kind].lines_mm[:, 0]
+        steep = np.abs(along[:, 2]) > 0.7 * np.linalg.norm(along, axis=1)
+        length = np.linalg.norm(along, axis=1)
+        assert length[steep == upright].sum() > 0.98 * length.sum()
+        assert len(found[kind].points_mm) == 4 * len(along) and len(found[kind].triangles) == 2 * len(along)
+
+
+def test_a_wall_without_segments_has_no_borders() -> None:
+    plain = tube(0.0)
+    assert segment_borders(Surface(plain.points_mm, plain.triangles, {})) == {}

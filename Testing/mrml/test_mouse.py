@@ -68,11 +68,11 @@ def test_a_dragged_apex_moves_the_other_views_and_its_release_the_whole_case(tmp
                 mouse(event)
             for right in range(2, 22, 2):
                 mouse("MouseMoveEvent", right)
-            borders = case.shelf.get("borders.segments").GetDisplayNode()
+            borders = case.shelf.get("borders.radial").GetDisplayNode()
             outlines = case.walls.GetDisplayNode()
             assert not borders.GetVisibility2D()  # of the old segments: not over the new planes
             drawn = [n for n in models_of(app.scene) if n.GetName() == "Drawn while dragging"]
-            assert len(drawn) == 4 and not any(n.GetSaveWithScene() for n in drawn)
+            assert len(drawn) == 5 and not any(n.GetSaveWithScene() for n in drawn)
             assert all(n.GetPolyData().GetNumberOfPoints() for n in drawn)
             assert not any(composite(app.scene, p.layout).GetForegroundVolumeID() for p in PLANES)  # the CT is free
             assert not any(d.GetVisibility2D() for d in centres) and not any(
