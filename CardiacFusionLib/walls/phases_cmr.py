@@ -13,7 +13,9 @@ from CardiacFusionLib.spatial.series import Series
 
 BLOCK = 4  # pixels a side of the blocks whose curves are read: averages noise and residual motion
 ARRIVAL_SHARE = 0.15  # the bolus has arrived where the brightest blocks reach this share of their rise
-BLOOD_SHARE = 0.35  # blocks that rise at least by this share of the largest rise are blood
+# blocks that rise at least by this share of the largest rise are blood. First a high one: where blood shows little of
+# its contrast (saturation), muscle rises by half as much, and so late that both ventricles look like one beside it
+BLOOD_SHARES = (0.6, 0.35)
 MIN_TRANSIT_S = 2.0  # RV to LV through the lungs takes at least this long in any adult
 MYOCARDIUM_AFTER_S = (4.0, 14.0)  # the wall is brightest so long after the LV's peak
 MIN_RISE_NOISE, MIN_RISE_SHARE = 5.0, 0.05  # a bolus rises above the noise and by a share of the signal
@@ -65,16 +67,17 @@ def find_phases(series: Series) -> Phases:
     # judged against the block's own brightness before the bolus: far from the coil both are small
     before = curves[start:arrival].mean(axis=0)
     peak_rise = rise.max(axis=0) / (before + float(np.median(before)))
-    blood = peak_rise >= BLOOD_SHARE * np.percentile(peak_rise, 99.5)
-    peak_time = times[np.argmax(rise[:, blood], axis=0)]
+    largest = np.percentile(peak_rise, 99.5)
     first = times[arrival]
-    peak_time = peak_time[peak_time < first + 30.0]  # later maxima are recirculation or drift
-    if len(peak_time) < 2 or np.ptp(peak_time) < MIN_TRANSIT_S:
+    moments = None
+    for share in BLOOD_SHARES:
+        peak_time = times[np.argmax(rise[:, peak_rise >= share * largest], axis=0)]
+        peak_time = peak_time[peak_time < first + 30.0]  # later maxima are recirculation or drift
+        moments = moments or _two_peaks(peak_time)
+    if moments is None:
         lv_s = float(np.median(peak_time)) if len(peak_time) else float(times[int(np.argmax(bright))])
-        rv_s = max(lv_s - 2 * MIN_TRANSIT_S, first)
-    else:
-        split = threshold_otsu(peak_time)
-        rv_s, lv_s = float(np.median(peak_time[peak_time <= split])), float(np.median(peak_time[peak_time > split]))
+        moments = max(lv_s - 2 * MIN_TRANSIT_S, first), lv_s
+    rv_s, lv_s = moments
 
     def near(moment: float) -> NDArray[np.intp]:
         at = int(np.argmin(np.abs(times - moment)))
@@ -84,6 +87,16 @@ def find_phases(series: Series) -> Phases:
     if len(wall) == 0:
         wall = np.arange(max(len(times) - 3, 0), len(times))
     return Phases(np.arange(start, arrival), near(rv_s), near(lv_s), wall)
+
+
+def _two_peaks(peak_time: NDArray[np.float64]) -> tuple[float, float] | None:
+    """When the right and the left ventricle's blood is brightest, from the moments (s) at which blocks of blood are;
+    None where they are not two groups a lung's transit apart."""
+    if len(peak_time) < 2 or np.ptp(peak_time) < MIN_TRANSIT_S:
+        return None
+    split = threshold_otsu(peak_time)
+    right, left = float(np.median(peak_time[peak_time <= split])), float(np.median(peak_time[peak_time > split]))
+    return (right, left) if left - right >= MIN_TRANSIT_S else None
 
 
 def phase_images(series: Series, phases: Phases | None = None) -> NDArray[np.float32]:

@@ -131,19 +131,28 @@ class PlainHeart:
             table[CODE[name]] = label
         return table[self.tissue(p)]
 
-    def pose(self) -> HeartPose:
-        """The true heart frame: epicardial tip, middle of the valve's plane, ends of the septum at mid heart."""
-        z = (0.5 - WIDEST) * -self.length
+    def insertions(self, share: float) -> dict[str, Array]:
+        """Where the right ventricle's cavity ends on the left one's outer surface, LPS; ``share`` of the length from
+        the valve. Empty where they do not meet."""
+        z = (share - 0.5) * self.length
         angle = np.radians(np.arange(0, 180, 0.1))
         radius = float(self._ventricle(np.array(z), self.wall))
         x, y = radius * np.cos(angle), radius * np.sin(angle)
-        end = int(np.flatnonzero(self._right(x, y, np.full_like(x, z)) < 1).max())
-        middle = self.centre + self.down * z + self.septal * x[end]
+        met = np.flatnonzero(self._right(x, y, np.full_like(x, z)) < 1)
+        if not met.size:
+            return {}
+        middle = self.centre + self.down * z + self.septal * x[met[-1]]
+        return {
+            "rv_insertion_anterior": middle + self.anterior * y[met[-1]],
+            "rv_insertion_inferior": middle - self.anterior * y[met[-1]],
+        }
+
+    def pose(self) -> HeartPose:
+        """The true heart frame: epicardial tip, middle of the valve's plane, ends of the septum where it is widest."""
         return HeartPose.from_landmarks({
             "apex": self.centre + self.down * (self.length / 2 - self.wall * (1 - self.tip)),
             "base": self.centre - self.down * self.length / 2,
-            "rv_insertion_anterior": middle + self.anterior * y[end],
-            "rv_insertion_inferior": middle - self.anterior * y[end],
+            **self.insertions(WIDEST),
         })  # fmt: skip
 
     def ct(self, spacing_mm: float = 1.0) -> Volume:

@@ -69,6 +69,31 @@ def test_unusual_looks_keep_blood_brighter_than_muscle() -> None:
         assert look.hu[Tissue.LV_CAVITY] > look.hu[Tissue.MYOCARDIUM] + 50
 
 
+def test_strange_looks_change_what_lies_about_the_heart_not_the_blood() -> None:
+    rng = np.random.default_rng(6)
+    looks = [(look, look.strange(rng)) for look in (Appearance.draw(rng) for _ in range(80))]
+    for plain, strange in looks:
+        for tissue in (Tissue.LV_CAVITY, Tissue.MYOCARDIUM, Tissue.LEFT_ATRIUM, Tissue.RV_CAVITY, Tissue.AORTA):
+            assert strange.hu[tissue] == plain.hu[tissue]
+        assert strange.hu[Tissue.HEART_FAT] <= plain.hu[Tissue.MYOCARDIUM]
+    about = np.array([strange.hu[Tissue.HEART_FAT] for _, strange in looks])
+    assert (about < -500).any() and ((about > -130) & (about < -60)).any() and (about > 30).any()
+    assert any(not strange.fields_of(Tissue.AORTA) and strange.mixing == 0 for _, strange in looks)
+
+
+def test_other_tips_go_from_the_thin_point_to_a_whole_wall() -> None:
+    rng = np.random.default_rng(7)
+    hearts = [Heart.draw(rng) for _ in range(60)]
+    share = np.array([h.with_other_tip(rng).shape.lv.apex_wall / h.shape.lv.wall for h in hearts])
+    assert share.min() < 0.25 and share.max() > 0.95
+    heart = hearts[0]
+    thin = heart.with_other_tip(rng)
+    assert thin.shape.lv.tip_z == heart.shape.lv.tip_z and thin.shape.lv.wall == heart.shape.lv.wall
+    # the landmark is the outer tip: it goes with the wall
+    reach = [np.linalg.norm(h.landmarks["apex"] - h.landmarks["lv_cavity_tip"]) for h in (thin, heart)]
+    assert (reach[0] < reach[1]) == (thin.shape.lv.apex_wall < heart.shape.lv.apex_wall)
+
+
 def test_devices_are_dense_and_rare_ones_leave_the_picture_alone() -> None:
     rng = np.random.default_rng(5)
     heart = Heart.draw(rng)

@@ -116,6 +116,40 @@ class Appearance:
             hu[Tissue.HEART_FAT] = rng.uniform(0, 45)
         return replace(self, hu=hu)
 
+    def strange(self, rng: np.random.Generator) -> Appearance:
+        """This examination in a body that no range above holds: water, soft tissue or lung where fat belongs, filled
+        lungs, flat tissues, walls of vessels or of the right ventricle that do not show, abdomen as bright as muscle.
+
+        Where borders carry little, a network that saw such bodies must know the heart by its form.
+        """
+        hu = self.hu.copy()
+        muscle, soft = float(hu[Tissue.MYOCARDIUM]), float(hu[Tissue.MUSCLE])
+        levels = {
+            "fat": float(hu[Tissue.HEART_FAT]), "water": rng.uniform(-10, 25),
+            "soft": float(np.clip(muscle - rng.uniform(0, 80), 5, 110)), "lung": float(hu[Tissue.LUNG]),
+        }  # fmt: skip
+        about = levels[rng.choice(list(levels), p=[0.2, 0.2, 0.5, 0.1])]
+        hu[Tissue.HEART_FAT] = about
+        if rng.random() < 0.6:
+            hu[Tissue.MEDIASTINAL_FAT] = about + rng.normal(0, 8)
+        if rng.random() < 0.3:
+            hu[[Tissue.SKIN_FAT, Tissue.ABDOMEN_FAT]] = soft
+        if rng.random() < 0.25:
+            hu[Tissue.LUNG] = rng.uniform(-600, 60)
+        if rng.random() < 0.5:
+            hu[[Tissue.PERICARDIUM, Tissue.VESSEL_WALL]] = about
+        if rng.random() < 0.3:
+            hu[Tissue.RV_WALL] = about
+        if rng.random() < 0.4:
+            hu[Tissue.PAPILLARY] = hu[Tissue.LV_CAVITY]
+        if rng.random() < 0.5:
+            hu[Tissue.RV_TRABECULA] = hu[Tissue.RV_CAVITY]
+        if rng.random() < 0.4:
+            hu[[Tissue.LIVER, Tissue.SPLEEN, Tissue.STOMACH]] = muscle + rng.normal(0, 15, 3)
+        if rng.random() < 0.5:
+            return replace(self, hu=hu)
+        return replace(self, hu=hu, mixing=0.0, left_mixing=0.0, texture=0.0, lung_vessels=0.0, muscle_mixing=0.0)
+
     def fields_of(self, tissue: Tissue) -> tuple[tuple[str, float], ...]:
         """Names of the fields this tissue carries with their strength in HU."""
         if tissue in RIGHT_HEART:

@@ -21,6 +21,7 @@ from CardiacFusionLib.twin.heart.placement import draw_ct_pose
 
 OUTSIDE_HU = -1024.0
 UNUSUAL_HEART, UNUSUAL_LOOK, WITH_DEVICES = 0.25, 0.22, 0.2  # shares of training samples
+OTHER_TIP, STRANGE_LOOK = 0.4, 0.25  # of the samples the label networks learn from
 FAR_OFF = 0.08  # share of coarse cubes that hold little of the heart or none
 TURNED = 0.5  # share of coarse cubes in which the patient lies turned
 
@@ -37,7 +38,20 @@ class CtSample:
 
 def draw_heart(rng: np.random.Generator) -> Heart:
     """A heart at a random phase of the kind CT is taken at: mostly diastole, sometimes towards systole."""
+    return _at_some_phase(Heart.draw(rng, UNUSUAL_HEART), rng)
+
+
+def _stranger(seed: int, rng: np.random.Generator) -> tuple[Heart, Appearance]:
+    """A heart as :func:`draw_heart` gives it or with another tip, and a look, now and then of a strange body."""
+    other = np.random.default_rng([seed, 21])
     heart = Heart.draw(rng, UNUSUAL_HEART)
+    if other.random() < OTHER_TIP:
+        heart = heart.with_other_tip(other)
+    look = _draw_look(rng)
+    return _at_some_phase(heart, rng), look.strange(other) if other.random() < STRANGE_LOOK else look
+
+
+def _at_some_phase(heart: Heart, rng: np.random.Generator) -> Heart:
     return heart.at_phase(float(rng.uniform(0, 1))) if rng.random() < 0.25 else heart
 
 
@@ -57,16 +71,16 @@ def ct_training_sample(seed: int, shape: tuple[int, int, int] = (48, 48, 48), sp
 
 def ct_turned_sample(seed: int, shape: tuple[int, int, int] = (48, 48, 48), spacing_mm: float = 4.0) -> CtSample:
     """As :func:`ct_training_sample`, but every other patient lies turned by 16 degrees SD about each axis, and some
-    cubes hold the chest's ends, where there is little heart or none."""
+    cubes hold the chest's ends, where there is little heart or none; tips and looks are more varied."""
     rng = np.random.default_rng([seed, 3])
-    heart = draw_heart(rng)
+    heart, look = _stranger(seed, rng)
     pose = draw_ct_pose(rng, heart)
     shift = rng.normal(0, 12, 3) if rng.random() < 0.6 else rng.uniform(-45, 45, 3)
     if rng.random() < FAR_OFF:
         shift = rng.uniform(-1, 1, 3) * [60, 60, 140]
     sd = 16.0 if rng.random() < TURNED else 3.0
     tilt = Rotation.from_rotvec(np.deg2rad(rng.normal(0, sd, 3))).as_matrix()
-    return _render(heart, pose, _grid_about(pose, shape, spacing_mm, shift, tilt), rng, crop=True)
+    return _render(heart, pose, _grid_about(pose, shape, spacing_mm, shift, tilt), rng, crop=True, look=look)
 
 
 def ct_heart_frame_sample(
@@ -91,13 +105,12 @@ def ct_pair_sample(
     """The upright cube of :func:`ct_heart_frame_sample` and, where ``coarse`` (side, spacing) is given, the same
     examination as the chamber network sees it: a coarse cube near the patient's axes."""
     rng = np.random.default_rng(seed)
-    heart = draw_heart(rng)
+    heart, look = _stranger(seed, rng)
     pose = draw_ct_pose(rng, heart)
     error = np.eye(4)
     error[:3, :3] = Rotation.from_rotvec(np.deg2rad(rng.normal(0, pose_error_deg, 3))).as_matrix()
     error[:3, 3] = rng.normal(0, pose_error_mm, 3)
     guess = HeartPose(error @ pose.lps_to_heart)
-    look = _draw_look(rng)
     crop = bool(rng.random() < 0.5)
     fine = _render(heart, pose, heart_grid(guess, shape, spacing_mm), rng, crop=crop, look=look)
     if coarse is None:

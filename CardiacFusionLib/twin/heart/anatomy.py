@@ -51,6 +51,12 @@ class Heart:
         shape = replace(shape, floor=floor, front=front)
         return Heart(shape, SmoothWarp.draw(rng, rms_mm=float(rng.uniform(0.5, 4.0))))
 
+    def with_other_tip(self, rng: np.random.Generator) -> Heart:
+        """This diastolic heart with another wall and form at its tip, see :meth:`Shape.other_tip`."""
+        shape = self.shape.other_tip(rng)
+        floor, front = _rest(shape)
+        return Heart(replace(shape, floor=floor, front=front), self.warp)
+
     def at_phase(self, contraction: float) -> Heart:
         """The same heart, 0 in diastole .. 1 at end systole (muscle volume kept, base descended)."""
         if not 0.0 <= contraction <= 1.0:

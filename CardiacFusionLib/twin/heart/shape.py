@@ -221,6 +221,14 @@ class Shape:
             return replace(self, rv_bulge=float(rng.uniform(50, 72)))
         return replace(self, lv=lv)
 
+    def other_tip(self, rng: np.random.Generator) -> Shape:
+        """This heart with any wall at its tip, rounder or more pointed: from the thin point of most hearts (1.2 mm,
+        Johnson 2009, J Comput Assist Tomogr 33:334; 2 mm or less in 97 %, Bradfield 1977, Br Heart J 39:806) to none.
+        """
+        lv = self.lv
+        apex_wall = max(1.2, lv.wall * float(rng.uniform(0.12, 1.1)))
+        return replace(self, lv=replace(lv, apex_wall=apex_wall, cone=float(rng.uniform(0.0, 0.5))))
+
     def at_phase(self, contraction: float) -> Shape:
         """The same heart ``contraction`` (0..1) into systole: the valve plane follows the LV base, atria fill."""
         lv = self.lv.contracted(contraction)
