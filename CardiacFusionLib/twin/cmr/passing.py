@@ -8,7 +8,7 @@ any circulation, sequence and dose, ischaemia of a territory or of the inner wal
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ POOLS = ("rv", "lung", "lv", "systemic")
 FRAMES = (25, 80)  # of a series
 SECTOR_SHARE, INNER_SHARE = 0.5, 0.3  # of the slices lack blood in a sector, in the inner wall
 OTHER_SHARE = 0.45  # lie among organs that need not exist
+FLEETING_SHARE = 0.2  # of the boluses hardly come round again: late muscle is then brighter than blood
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,10 @@ def draw_passing(still: Still, rng: np.random.Generator) -> Passing:
     state = "stress" if rng.random() < 0.6 else "rest"
     times = frame_times(rng, int(rng.integers(*FRAMES)), 1, state, 0.05)[:, 0]
     bolus = draw_bolus(state, rng)
+    if rng.random() < FLEETING_SHARE:
+        bolus = replace(
+            bolus, recirculation_share=float(rng.uniform(0.0, 0.2)), plateau_share=float(rng.uniform(0.0, 0.1))
+        )
     blood = blood_curves(bolus, float(times.max()) + 1.0)
     muscle = tissue_curves(bolus, blood)
     flow = float(rng.uniform(1.0, 3.5) if state == "stress" else rng.uniform(0.5, 1.2))
