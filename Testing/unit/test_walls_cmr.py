@@ -40,8 +40,8 @@ def bolus(muscle_rise: float = 0.5) -> Series:
     def pass_through(peak: float, width: float) -> np.ndarray:
         return np.exp(-0.5 * ((t - peak) / width) ** 2)
 
-    curves = np.stack([0 * t + 0.2, 0.2 + 2.0 * pass_through(LV_PEAK_S, 2.5), 0.25 + muscle_rise * pass_through(24.0, 5.0),
-                       0.2 + 2.3 * pass_through(RV_PEAK_S, 2.2)])  # fmt: skip
+    left, right = 0.2 + 2.0 * pass_through(LV_PEAK_S, 2.5), 0.2 + 2.3 * pass_through(RV_PEAK_S, 2.2)
+    curves = np.stack([0 * t + 0.2, left, 0.25 + muscle_rise * pass_through(24.0, 5.0), right])
     rng = np.random.default_rng(3)
     frames = curves[picture].transpose(2, 0, 1) + rng.normal(0, 0.02, (40, SIZE, SIZE))
     pose = SlicePose((0.0, 0.0, 0.0), AXES, (2.0, 2.0), 8.0)
