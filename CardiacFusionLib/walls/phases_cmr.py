@@ -69,11 +69,12 @@ def find_phases(series: Series) -> Phases:
     peak_rise = rise.max(axis=0) / (before + float(np.median(before)))
     largest = np.percentile(peak_rise, 99.5)
     first = times[arrival]
-    moments = None
     for share in BLOOD_SHARES:
         peak_time = times[np.argmax(rise[:, peak_rise >= share * largest], axis=0)]
         peak_time = peak_time[peak_time < first + 30.0]  # later maxima are recirculation or drift
-        moments = moments or _two_peaks(peak_time)
+        moments = _two_peaks(peak_time)
+        if moments is not None:
+            break
     if moments is None:
         lv_s = float(np.median(peak_time)) if len(peak_time) else float(times[int(np.argmax(bright))])
         moments = max(lv_s - 2 * MIN_TRANSIT_S, first), lv_s

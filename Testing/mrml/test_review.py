@@ -278,6 +278,18 @@ def test_the_chosen_map_stands_in_every_view(reading: Reading) -> None:
         review.set_map(case, "t2")
 
 
+def test_borders_are_drawn_where_a_slice_cuts_them_across(reading: Reading) -> None:
+    def views(kind: str) -> set[str]:
+        display = reading.case.shelf.get(f"borders.{kind}").GetDisplayNode()
+        return {plane.layout for plane in PLANES if display.IsDisplayableInView(plane.node_id)}
+
+    ids = {plane.node_id for plane in PLANES}
+    found = {reading.case.scene.GetSingletonNode(plane.layout, "vtkMRMLSliceNode").GetID() for plane in PLANES}
+    assert found == ids
+    assert views("radial") == {"Red"}
+    assert views("rings") == {"Green", "Yellow"}
+
+
 def test_the_frames_play_together_and_the_curves_show_the_chosen_branch(reading: Reading) -> None:
     case = reading.case
     browser = case.shelf.get("frames.Stress")
