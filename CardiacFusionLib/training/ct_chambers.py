@@ -41,7 +41,7 @@ class CtLabelTask(ABC):
     """What the chamber and the wall network share: an image cube in, eight labels out."""
 
     name = "ct_labels"
-    version = "0.3.0"
+    version = "0.4.0"
     batch_size = 2
     learning_rate = 6e-3
     validate_every_s = 180.0

@@ -49,7 +49,7 @@ class CtPose:
     """Cubes of 28 x 6 mm of label probabilities: half real outputs of the chamber network, half marred truth."""
 
     name = "ct_pose"
-    version = "0.2.0"
+    version = "0.3.0"
     batch_size = 8
     learning_rate = 2e-3
     validate_every_s = 180.0
@@ -137,7 +137,7 @@ def _draw_heart(seed: int) -> _Heart:
     from CardiacFusionLib.twin.ct.sampling import ct_training_sample
 
     # the chamber network's cube is turned so that the heart lies in it as usual: near the patient's own axes
-    drawn = ct_training_sample(seed, shape=(CHAMBER_CUBE,) * 3, spacing_mm=CHAMBER_MM)
+    drawn = ct_training_sample(seed, (CHAMBER_CUBE,) * 3, CHAMBER_MM, varied=True)
     rng = np.random.default_rng([seed, 6])
     image, labels = cut_field(vary_ct(drawn.image, rng), drawn.labels, rng)
     if rng.random() < 0.6:

@@ -41,7 +41,7 @@ class CtWallsTask(CtLabelTask):
     """
 
     name = "ct_walls"
-    version = "0.4.0"
+    version = "0.5.0"
     inputs = CT_LABEL_COUNT
     reuse = 6
 

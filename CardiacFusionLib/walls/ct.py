@@ -38,9 +38,9 @@ NET_LOW_MM = np.array([-84.0, -68.0, -76.0])
 NET_HIGH_MM = np.array([60.0, 68.0, 76.0])
 BLEND_MM = 12.0  # over this depth the wall network's labels take over from the coarse ones
 AXIS_LIMIT_DEG, ROLL_LIMIT_DEG = 10.0, 12.0
-# how far the pose is turned to the roll of the labels: little where the RV is hardly brighter than muscle (HU), where
-# its border is a guess (44 development twins: 2.2 degrees off before, 1.6 after)
-ROLL_SHARES, ROLL_CONTRAST_HU = (0.3, 0.8), (40.0, 100.0)
+# how far the pose is turned to the roll of the labels: less where the RV is hardly brighter than muscle (HU), where
+# its border shows less (44 development twins: 2.2 degrees off before, 1.6 after; 13 with washed-out RVs: 1.7 and 1.2)
+ROLL_SHARES, ROLL_CONTRAST_HU = (0.6, 0.8), (40.0, 100.0)
 CONTRAST_STEP = 3  # every third voxel tells it
 # ... and less where it lies far from the pose's own: then the labels err more often than the pose (a twin whose RV was
 # half unmixed: the pose 6 degrees off, the labels 18), until at the limit they contradict it

@@ -12,6 +12,7 @@ from CardiacFusionLib.registration.result import GRID_SHAPE, Pairing, Registrati
 from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import HeartPose
+from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.training.evaluation import report
 from CardiacFusionLib.training.evaluation.cache import Cache
 from CardiacFusionLib.training.evaluation.case import CaseFigures
@@ -20,6 +21,7 @@ from CardiacFusionLib.training.evaluation.corruption import CORRUPTIONS, head, n
 from CardiacFusionLib.training.evaluation.ct_figures import landmark_figures, marks_in_window
 from CardiacFusionLib.training.evaluation.overlap import dice, hausdorff95_mm
 from CardiacFusionLib.training.evaluation.quality_study import GOOD, inputs, quality_figures
+from CardiacFusionLib.training.evaluation.real_ct_bends import Bend
 from CardiacFusionLib.training.evaluation.real_ct_looks import LOOKS
 from CardiacFusionLib.training.evaluation.registration_figures import registration_figures
 from CardiacFusionLib.training.evaluation.run import stages_of
@@ -216,11 +218,34 @@ def test_another_look_changes_only_what_it_says() -> None:
     hu[:, :, :4], labels[:, :, :4] = 400.0, Label.LV_CAVITY
     hu[:, :, 8:], labels[:, :, 8:] = 350.0, Label.RV_CAVITY
     clear = LOOKS["right_heart_washed_out"](hu, labels)
-    assert clear[:, :, 8:].max() < 150.0 and np.array_equal(clear[:, :, :8], hu[:, :, :8])
+    assert clear[:, :, 8:] == pytest.approx(60.0) and np.array_equal(clear[:, :, :8], hu[:, :, :8])
+    assert LOOKS["right_heart_like_muscle"](hu, labels)[:, :, 8:] == pytest.approx(150.0)
+    half = np.where(labels == Label.RV_CAVITY, np.float32(350.0), hu)
+    half[:, :, 8] = 0.5 * (350.0 + 175.0)  # wall and blood share these voxels: they become half as pale as the blood
+    assert LOOKS["right_heart_washed_out"](half, labels)[:, :, 8] == pytest.approx(0.5 * (175.0 + 60.0))
     pale = LOOKS["contrast_halved"](hu, labels)
     assert pale[0, 0, 0] == pytest.approx(60 + 0.45 * 340) and pale[0, 0, 5] == 40.0
     grain = LOOKS["noisy"](hu, labels) - hu
     assert grain.std() == pytest.approx(60.0, rel=0.1) and np.array_equal(grain, LOOKS["noisy"](hu, labels) - hu)
+
+
+def test_a_bend_carries_picture_and_landmarks_alike() -> None:
+    grid = Volume(np.zeros((40, 40, 40), np.float32), (2.0, 2.0, 2.0), (-39.0, -29.0, 101.0), np.eye(3))
+    places = {"apex": (20.0, 0.0, 120.0), "base": (-15.0, 15.0, 150.0)}
+    places |= {"rv_insertion_anterior": (-10.0, -20.0, 140.0), "rv_insertion_inferior": (5.0, 25.0, 125.0)}
+    pose = HeartPose.from_landmarks({name: np.array(p) for name, p in places.items()})
+    for seed in range(4):
+        bend = Bend.draw(np.random.default_rng(seed), np.array([0.0, 5.0, 135.0]))
+        points = grid.grid_lps()[::9, ::9, ::9].reshape(-1, 3)
+        assert bend.back(bend.forth(points)) == pytest.approx(points, abs=0.01)
+        there = bend.of_pose(pose)
+        moved = [np.linalg.norm(there.landmarks[name] - p) for name, p in places.items()]
+        assert max(moved) > 1.0, "a bend moves something"
+        for name, place in places.items():
+            blob = np.exp(-((grid.grid_lps() - place) ** 2).sum(-1) / (2 * 4.0**2)).astype(np.float32)
+            bent = bend.of_volume(grid.with_array(blob), order=1)
+            brightest = bent.grid_lps().reshape(-1, 3)[int(np.argmax(bent.array))]
+            assert np.linalg.norm(brightest - there.landmarks[name]) < 2.5
 
 
 def test_confidence_is_held_against_right_and_wrong_poses() -> None:

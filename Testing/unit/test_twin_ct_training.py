@@ -94,6 +94,43 @@ def test_other_tips_go_from_the_thin_point_to_a_whole_wall() -> None:
     assert (reach[0] < reach[1]) == (thin.shape.lv.apex_wall < heart.shape.lv.apex_wall)
 
 
+def test_other_right_ventricles_stay_at_the_left_one_and_vary_more() -> None:
+    rng = np.random.default_rng(8)
+    hearts = [Heart.draw(rng) for _ in range(25)]
+    others = [heart.with_other_right(rng) for heart in hearts]
+    for heart, other in zip(hearts, others, strict=True):
+        assert other.shape.lv is heart.shape.lv and other.contraction == 0
+        # blood of the RV lies within a septum's thickness of the LV's wall, on the septal side of the frame
+        spots = other.landmarks["rv_insertion_anterior"], other.landmarks["rv_insertion_inferior"]
+        assert all(12.0 < np.linalg.norm(p[:2]) < 60.0 for p in spots)
+        septum = np.linspace(-80.0, -5.0, 151)[:, None] * [1.0, 0.0, 0.0]
+        along = other.tissue(septum)
+        assert (along == Tissue.RV_CAVITY).any()
+        last = int(np.flatnonzero(np.isin(along, (Tissue.RV_CAVITY, Tissue.RV_TRABECULA)))[-1])
+        between = along[last + 1 : int(np.flatnonzero(along == Tissue.MYOCARDIUM)[0])]
+        assert len(between) < 15, "no gap beyond the RV's own wall between the two ventricles"
+
+    def widths(some: list[Heart]) -> np.ndarray:
+        return np.array([heart.shape.rv_power + heart.shape.rv_reach for heart in some])
+
+    assert np.ptp(widths(hearts)) == 0 and np.ptp(widths(others)) > 0.8
+
+
+def test_flushed_looks_clear_the_right_heart_and_leave_the_left() -> None:
+    rng = np.random.default_rng(9)
+    pale = []
+    for _ in range(80):
+        plain = Appearance.draw(rng)
+        look = plain.flushed(rng)
+        for tissue in (Tissue.LV_CAVITY, Tissue.LEFT_ATRIUM, Tissue.AORTA, Tissue.HEART_FAT):
+            assert look.hu[tissue] == plain.hu[tissue]
+        blood, muscle = look.hu[Tissue.RV_CAVITY], look.hu[Tissue.MYOCARDIUM]
+        assert 10 < blood < muscle + 45 and muscle < look.hu[Tissue.LV_CAVITY] - 50
+        assert min(blood, muscle) - 15 <= look.hu[Tissue.RV_TRABECULA] <= max(blood, muscle) + 15
+        pale.append(muscle - blood)
+    assert min(pale) < 0 < 80 < max(pale)
+
+
 def test_devices_are_dense_and_rare_ones_leave_the_picture_alone() -> None:
     rng = np.random.default_rng(5)
     heart = Heart.draw(rng)

@@ -45,6 +45,11 @@ def _real_ct_looks(folder: Path) -> dict[str, Any]:
     return found
 
 
+def _real_ct_bends(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = _other("real_ct_bends").evaluate_bends(folder)
+    return found
+
+
 def _real_cmr(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = _other("real_cmr").evaluate_real_cmr(folder)
     return found
@@ -96,6 +101,7 @@ def _grey(path: Path) -> NDArray[np.float32]:
 PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "ct": _real_ct,
     "ct_looks": _real_ct_looks,
+    "ct_bends": _real_ct_bends,
     "cmr": _real_cmr,
     "outside_onnx": _outside,
 }

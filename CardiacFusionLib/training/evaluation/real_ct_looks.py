@@ -22,8 +22,8 @@ from CardiacFusionLib.walls.ct import segment_ct
 
 TISSUE_HU = 60.0  # iodine and bone lie above, soft tissue at or below
 NOISE_HU = 60.0  # SD added: what a dose of a few percent leaves
-CLEAR_HU = 200.0  # right-heart blood above this is cleared of contrast
-WASHED_OUT_HU = 120.0
+SOFT_HU = 175.0  # the real CT's muscle: what is brighter about the right heart holds contrast
+UNENHANCED_HU, LIKE_MUSCLE_HU = 60.0, 150.0
 RIGHT = (Label.RV_CAVITY, Label.RIGHT_ATRIUM, Label.PULMONARY_TRUNK)
 LEFT = (Label.LV_CAVITY, Label.MYOCARDIUM, Label.LEFT_ATRIUM, Label.AORTA)
 
@@ -46,11 +46,21 @@ def soft(hu: Array, _: NDArray[np.uint8]) -> Array:
     return np.asarray(ndimage.gaussian_filter(hu, 1.0), np.float32)
 
 
-def washed_out(hu: Array, labels: NDArray[np.uint8]) -> Array:
-    """The contrast has left the right heart, as after a saline chaser; ``labels`` say where it is."""
-    near = ndimage.binary_dilation(np.isin(labels, RIGHT), iterations=2) & ~np.isin(labels, LEFT)
-    bright = near & (hu > CLEAR_HU)
-    return np.where(bright, WASHED_OUT_HU + np.float32(0.15) * (hu - CLEAR_HU), hu)
+def washed_out(level_hu: float) -> Look:
+    """The contrast has left the right heart, as after a saline chaser: blood of ``level_hu`` where labels say it is.
+
+    What is half blood and half wall becomes half of the new blood, so that no bright rim tells what was there.
+    """
+
+    def look(hu: Array, labels: NDArray[np.uint8]) -> Array:
+        right, left = np.isin(labels, RIGHT), ndimage.binary_dilation(np.isin(labels, LEFT))
+        near = ndimage.binary_dilation(right, iterations=3) & ~left | right
+        core = ndimage.binary_erosion(right, iterations=2)
+        blood = float(np.median(hu[core if core.any() else right]))
+        share = np.clip((hu - SOFT_HU) / (blood - SOFT_HU), 0, 1.5)
+        return np.where(near & (hu > SOFT_HU), SOFT_HU + share * (level_hu - SOFT_HU), hu).astype(np.float32)
+
+    return look
 
 
 LOOKS: dict[str, Look] = {
@@ -58,7 +68,8 @@ LOOKS: dict[str, Look] = {
     "contrast_half_more": contrast(1.5),
     "noisy": noisy,
     "soft_kernel": soft,
-    "right_heart_washed_out": washed_out,
+    "right_heart_washed_out": washed_out(UNENHANCED_HU),
+    "right_heart_like_muscle": washed_out(LIKE_MUSCLE_HU),
 }
 
 

@@ -116,6 +116,30 @@ class Appearance:
             hu[Tissue.HEART_FAT] = rng.uniform(0, 45)
         return replace(self, hu=hu)
 
+    def flushed(self, rng: np.random.Generator) -> Appearance:
+        """This examination after a saline chaser has cleared the right heart: its blood from unenhanced (40 HU) to
+        somewhat above the muscle, so that septum and free wall show as brighter sheets, hardly or not at all.
+
+        Now and then remains of contrast are left in the right atrium or the pulmonary trunk.
+        """
+        hu = self.hu.copy()
+        if rng.random() < 0.5:
+            muscle = float(rng.uniform(70, min(200.0, 0.6 * float(hu[Tissue.LV_CAVITY]))))
+            hu[[Tissue.MYOCARDIUM, Tissue.PAPILLARY]] = muscle
+            hu[Tissue.RV_WALL] = muscle + rng.normal(0, 10)
+        muscle = float(hu[Tissue.MYOCARDIUM])
+        right = float(rng.uniform(30, muscle + 25))
+        hu[[*RIGHT_HEART, Tissue.PULMONARY_TRUNK]] = right + rng.normal(0, 4, len(RIGHT_HEART) + 1)
+        hu[Tissue.RV_TRABECULA] = right + rng.uniform(0.2, 1.0) * (muscle - right)
+        left = float(hu[Tissue.LV_CAVITY])
+        if rng.random() < 0.3:
+            hu[[Tissue.SUPERIOR_CAVA, Tissue.RIGHT_ATRIUM]] = right + rng.uniform(0, 1) * (left - right)
+        if rng.random() < 0.4:
+            hu[Tissue.PULMONARY_TRUNK] = right + rng.uniform(0.3, 1) * (left - right)
+        if rng.random() < 0.3:
+            hu[[Tissue.LIVER, Tissue.STOMACH]] = right + rng.normal(0, 8, 2)
+        return replace(self, hu=hu, mixing=float(right * rng.uniform(0, 0.2)))
+
     def strange(self, rng: np.random.Generator) -> Appearance:
         """This examination in a body that no range above holds: water, soft tissue or lung where fat belongs, filled
         lungs, flat tissues, walls of vessels or of the right ventricle that do not show, abdomen as bright as muscle.

@@ -22,6 +22,7 @@ from CardiacFusionLib.twin.heart.placement import draw_ct_pose
 OUTSIDE_HU = -1024.0
 UNUSUAL_HEART, UNUSUAL_LOOK, WITH_DEVICES = 0.25, 0.22, 0.2  # shares of training samples
 OTHER_TIP, STRANGE_LOOK = 0.4, 0.25  # of the samples the label networks learn from
+OTHER_RIGHT, FLUSHED = 0.6, 0.4  # likewise: another right ventricle, its blood cleared of contrast
 FAR_OFF = 0.08  # share of coarse cubes that hold little of the heart or none
 TURNED = 0.5  # share of coarse cubes in which the patient lies turned
 
@@ -42,31 +43,42 @@ def draw_heart(rng: np.random.Generator) -> Heart:
 
 
 def _stranger(seed: int, rng: np.random.Generator) -> tuple[Heart, Appearance]:
-    """A heart as :func:`draw_heart` gives it or with another tip, and a look, now and then of a strange body."""
+    """A heart as :func:`draw_heart` gives it or with another tip or right ventricle, and a look: now and then with the
+    right heart's contrast flushed away, now and then of a strange body."""
     other = np.random.default_rng([seed, 21])
     heart = Heart.draw(rng, UNUSUAL_HEART)
     if other.random() < OTHER_TIP:
         heart = heart.with_other_tip(other)
     look = _draw_look(rng)
-    return _at_some_phase(heart, rng), look.strange(other) if other.random() < STRANGE_LOOK else look
+    if other.random() < STRANGE_LOOK:
+        look = look.strange(other)
+    right = np.random.default_rng([seed, 22])
+    if right.random() < OTHER_RIGHT:
+        heart = heart.with_other_right(right)
+    if right.random() < FLUSHED:
+        look = look.flushed(right)
+    return _at_some_phase(heart, rng), look
 
 
 def _at_some_phase(heart: Heart, rng: np.random.Generator) -> Heart:
     return heart.at_phase(float(rng.uniform(0, 1))) if rng.random() < 0.25 else heart
 
 
-def ct_training_sample(seed: int, shape: tuple[int, int, int] = (48, 48, 48), spacing_mm: float = 4.0) -> CtSample:
+def ct_training_sample(
+    seed: int, shape: tuple[int, int, int] = (48, 48, 48), spacing_mm: float = 4.0, varied: bool = False
+) -> CtSample:
     """A coarse cube along the patient's axes (tilted by about 3 degrees) with the heart somewhere in it.
 
     The heart's middle lies off the cube's by 15 mm SD, in three of ten samples by up to 45 mm; the scanner's own field
-    of view often ends inside the cube (then -1024 HU, background).
+    of view often ends inside the cube (then -1024 HU, background). ``varied``: forms and looks as the label networks
+    learn from.
     """
     rng = np.random.default_rng(seed)
-    heart = draw_heart(rng)
+    heart, look = _stranger(seed, rng) if varied else (draw_heart(rng), None)
     pose = draw_ct_pose(rng, heart)
     shift = rng.normal(0, 15, 3) if rng.random() < 0.7 else rng.uniform(-45, 45, 3)
     tilt = Rotation.from_rotvec(np.deg2rad(rng.normal(0, 3, 3))).as_matrix()
-    return _render(heart, pose, _grid_about(pose, shape, spacing_mm, shift, tilt), rng, crop=True)
+    return _render(heart, pose, _grid_about(pose, shape, spacing_mm, shift, tilt), rng, crop=True, look=look)
 
 
 def ct_turned_sample(seed: int, shape: tuple[int, int, int] = (48, 48, 48), spacing_mm: float = 4.0) -> CtSample:

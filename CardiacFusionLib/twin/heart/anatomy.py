@@ -53,9 +53,15 @@ class Heart:
 
     def with_other_tip(self, rng: np.random.Generator) -> Heart:
         """This diastolic heart with another wall and form at its tip, see :meth:`Shape.other_tip`."""
-        shape = self.shape.other_tip(rng)
+        return self._resting(self.shape.other_tip(rng))
+
+    def with_other_right(self, rng: np.random.Generator) -> Heart:
+        """This diastolic heart with another right ventricle, see :meth:`Shape.other_right`."""
+        return self._resting(self.shape.other_right(rng))
+
+    def _resting(self, shape: Shape) -> Heart:
         floor, front = _rest(shape)
-        return Heart(replace(shape, floor=floor, front=front), self.warp)
+        return Heart(replace(shape, floor=floor + shape.sunk, front=front), self.warp)
 
     def at_phase(self, contraction: float) -> Heart:
         """The same heart, 0 in diastole .. 1 at end systole (muscle volume kept, base descended)."""

@@ -76,9 +76,10 @@ def rv_smooth(shape: Shape, p: Points) -> Distance:
     taper = np.sqrt(1 - rel * rel)
     ro = lv.radius_y + lv.wall
     half, tilt = np.deg2rad(shape.septum_half_deg), np.deg2rad(shape.septum_tilt_deg)
-    centre = -ro * 0.86
+    centre = -ro * shape.rv_reach
     ax = ro + shape.rv_bulge + centre
-    ay = ro * np.sin(half) / np.sqrt(max(1 - ((-ro * np.cos(half) - centre) / ax) ** 2, 0.2))
+    power = shape.rv_power
+    ay = ro * np.sin(half) / max(1 - abs((-ro * np.cos(half) - centre) / ax) ** power, 0.2) ** (1 / power)
     x = np.cos(tilt) * q[:, 0] + np.sin(tilt) * q[:, 1]
     y = np.cos(tilt) * q[:, 1] - np.sin(tilt) * q[:, 0]
     tip = lv.tip_z + shape.rv_tip
@@ -88,6 +89,10 @@ def rv_smooth(shape: Shape, p: Points) -> Distance:
         x / taper.astype(np.float32) - np.float32(centre), y / taper.astype(np.float32),
         np.float32(az) * np.power(np.maximum(np.float32(top) - q[:, 2], 0) * np.float32(1 / az), 1.4),
     ], axis=1).astype(np.float32)  # fmt: skip
+    if power != 2.0:
+        u, v = np.abs(local[:, 0]) * np.float32(1 / ax), np.abs(local[:, 1]) * np.float32(1 / ay)
+        box, round_ = (u**power + v**power) ** np.float32(1 / power), np.hypot(u, v)
+        local[:, :2] *= (box / np.maximum(round_, np.float32(1e-6)))[:, None]
     d = ellipsoid(local, (0, 0, 0), (ax, ay, az)) * taper.astype(np.float32)
     return smooth_max(d, plane(p, shape.tricuspid, shape.tricuspid_normal), 6.0)
 

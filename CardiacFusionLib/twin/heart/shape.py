@@ -135,6 +135,9 @@ class Shape:
     descending: float = 1.0  # calibre of the descending aorta relative to normal (aneurysm, dissection)
     floor: float = -62.0  # lowest point of the ventricles, S from the aortic valve: the diaphragm follows it
     front: float = -62.0  # foremost point of the ventricles, P from the aortic valve: the sternum lies before it
+    rv_power: float = 2.0  # of the superellipse the RV's cross-section is: 2 a crescent with a nose, 4 nearly a box
+    sunk: float = 0.0  # mm the ventricles lie deep in the diaphragm, their underside flush with it
+    rv_reach: float = 0.86  # how far from the LV's axis the RV is tallest, in the LV's outer radii
 
     def lps(self, *offset: float) -> Array:
         """An offset along the patient's left, posterior, superior axes in the design frame."""
@@ -228,6 +231,26 @@ class Shape:
         lv = self.lv
         apex_wall = max(1.2, lv.wall * float(rng.uniform(0.12, 1.1)))
         return replace(self, lv=replace(lv, apex_wall=apex_wall, cone=float(rng.uniform(0.0, 0.5))))
+
+    def other_right(self, rng: np.random.Generator) -> Shape:
+        """This heart with any right ventricle beside it: its crescent turned about the LV, flat or wide, pointed
+        or as tall as the LV throughout, short or reaching the tip, thin-walled, its valve elsewhere; half of
+        them lean, and most with their underside flat on the diaphragm.
+
+        Where its blood carries no contrast, a network that saw the usual right hearts only draws those.
+        """
+        half, reach = _clip_normal(rng, 64, 13, 40, 92), float(rng.uniform(0.75, 1.15))
+        outer = self.lv.radius_y + self.lv.wall
+        # it must come as far back as its insertions, or it would lie beside the LV without touching it
+        least = outer * ((reach - np.cos(np.deg2rad(half))) / 0.8 - (1 - reach))
+        return replace(
+            self, septum_half_deg=half, septum_tilt_deg=_clip_normal(rng, 0, 14, -32, 32), rv_reach=reach,
+            rv_bulge=max(float(rng.uniform(18, 60)), float(least)), rv_power=float(rng.uniform(2.0, 3.5)),
+            rv_tip=float(rng.uniform(-4, 26)), rv_wall=float(rng.uniform(1.5, 4.5)),
+            tricuspid=self.tricuspid + rng.normal(0, 5, 3),
+            fat=float(rng.uniform(0.2, 1.2)) if rng.random() < 0.5 else self.fat,
+            sunk=float(rng.uniform(5, 35)) if rng.random() < 0.7 else 0.0,
+        )  # fmt: skip
 
     def at_phase(self, contraction: float) -> Shape:
         """The same heart ``contraction`` (0..1) into systole: the valve plane follows the LV base, atria fill."""
