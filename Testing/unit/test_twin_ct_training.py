@@ -116,6 +116,18 @@ def test_other_right_ventricles_stay_at_the_left_one_and_vary_more() -> None:
     assert np.ptp(widths(hearts)) == 0 and np.ptp(widths(others)) > 0.8
 
 
+def test_hearts_sunk_in_the_diaphragm_lie_on_it_with_their_underside() -> None:
+    rng = np.random.default_rng(10)
+    share = {True: [], False: []}  # of what lies close below the RV, how much is lung
+    for heart in (Heart.draw(rng).with_other_right(rng) for _ in range(30)):
+        place = np.stack(np.meshgrid(*[np.arange(-60.0, 61.0, 4.0)] * 3, indexing="ij"), -1).reshape(-1, 3)
+        blood = place[heart.tissue(place) == Tissue.RV_CAVITY]
+        down = heart.lps_axes @ [0.0, 0.0, -1.0]
+        below = heart.tissue(np.concatenate([blood + step * down for step in (10.0, 15.0, 20.0)]))
+        share[heart.shape.sunk > 15].append(float((below == Tissue.LUNG).mean()))
+    assert np.mean(share[True]) < 0.5 * np.mean(share[False])
+
+
 def test_flushed_looks_clear_the_right_heart_and_leave_the_left() -> None:
     rng = np.random.default_rng(9)
     pale = []

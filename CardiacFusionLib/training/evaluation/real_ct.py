@@ -33,6 +33,14 @@ OUTSIDE_HU = -1024.0
 FRAME_BY_EYE = Path(__file__).resolve().parents[3] / "Testing" / "reference" / "cta_frame_by_eye.json"
 
 
+def real_scan(data_folder: Path) -> Volume:
+    """The real CT of the data folder; BadInputError where there is none."""
+    path = Path(data_folder) / "cta" / "cta.nii.gz"
+    if not path.exists():
+        raise BadInputError(f"There is no real CT at {path}; set CARDIACFUSION_DATA to the folder that holds cta/.")
+    return read_ct(path)
+
+
 @dataclass(frozen=True)
 class Disturbed:
     """The same patient scanned otherwise: ``ct``, and the rigid 4x4 ``moved`` from the first scan's LPS to its."""
@@ -125,10 +133,7 @@ def evaluate_real_ct(data_folder: Path, n: int = 48, seed: int = 0, frame: Path 
 
     ``frame``: landmarks marked by eye (LPS mm); left out where the file is absent. Raises BadInputError without the CT.
     """
-    path = Path(data_folder) / "cta" / "cta.nii.gz"
-    if not path.exists():
-        raise BadInputError(f"There is no real CT at {path}; set CARDIACFUSION_DATA to the folder that holds cta/.")
-    ct = read_ct(path)
+    ct = real_scan(data_folder)
     found = reorient(ct)
     walls = segment_ct(ct, found)
     thickness = segment_thickness_mm(walls.labels, walls.pose)

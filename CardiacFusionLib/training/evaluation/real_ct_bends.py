@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from CardiacFusionLib.io.read import read_ct
 from CardiacFusionLib.reorientation.stage import reorient
-from CardiacFusionLib.spatial.errors import BadInputError, CardiacFusionError
+from CardiacFusionLib.spatial.errors import CardiacFusionError
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import HeartPose, axis_angle_deg, roll_angle_deg
 from CardiacFusionLib.spatial.resample import resample_to, sample
 from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.training.evaluation.overlap import dice
-from CardiacFusionLib.training.evaluation.real_ct_looks import washed_out
+from CardiacFusionLib.training.evaluation.real_ct import real_scan
+from CardiacFusionLib.training.evaluation.real_ct_looks import contrast, washed_out
 from CardiacFusionLib.twin.heart.warp import SmoothWarp
 from CardiacFusionLib.walls.ct import segment_ct
 
@@ -31,9 +31,8 @@ BENDS = 12  # in every other one the right heart's contrast is flushed away
 STRETCH = 0.13  # of each of the patient's axes, at most
 BEND_RMS_MM = (1.5, 4.0)
 FLUSHED_HU = (40.0, 150.0)
-LEFT_SHARE = (0.55, 1.2)  # of the contrast in the left heart and the muscle
+CONTRAST_SHARE = (0.55, 1.2)  # of what is left of the contrast
 NOISE_HU = 20.0
-TISSUE_HU = 60.0
 JUDGED = (Label.LV_CAVITY, Label.MYOCARDIUM, Label.RV_CAVITY)
 
 
@@ -79,19 +78,16 @@ def evaluate_bends(data_folder: Path, n: int = BENDS) -> dict[str, Any]:
 
     Raises BadInputError where there is no real CT.
     """
-    path = Path(data_folder) / "cta" / "cta.nii.gz"
-    if not path.exists():
-        raise BadInputError(f"There is no real CT at {path}; set CARDIACFUSION_DATA to the folder that holds cta/.")
-    ct = read_ct(path)
+    ct = real_scan(data_folder)
     walls = segment_ct(ct, reorient(ct))
     there = resample_to(walls.labels, ct, order=0)
-    hu = np.asarray(ct.array, np.float32)
+    hu, kinds = np.asarray(ct.array, np.float32), there.array.astype(np.uint8)
     rows = []
     for seed in range(n):
         rng = np.random.default_rng(seed)
         flushed = seed % 2 == 1
-        look = washed_out(float(rng.uniform(*FLUSHED_HU)))(hu, there.array.astype(np.uint8)) if flushed else hu
-        look = np.where(look > TISSUE_HU, TISSUE_HU + (look - TISSUE_HU) * np.float32(rng.uniform(*LEFT_SHARE)), look)
+        look = washed_out(float(rng.uniform(*FLUSHED_HU)))(hu, kinds) if flushed else hu
+        look = contrast(float(rng.uniform(*CONTRAST_SHARE)))(look, kinds)
         bend = Bend.draw(rng, walls.pose.to_lps(np.zeros(3)))
         bent = np.asarray(bend.of_volume(ct.with_array(look), order=1).array, np.float32)
         noise = rng.normal(0, rng.uniform(0, NOISE_HU), look.shape).astype(np.float32)

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from CardiacFusionLib.io.read import read_ct
 from CardiacFusionLib.reorientation.stage import reorient
-from CardiacFusionLib.spatial.errors import BadInputError, CardiacFusionError
+from CardiacFusionLib.spatial.errors import CardiacFusionError
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import axis_angle_deg, roll_angle_deg
 from CardiacFusionLib.spatial.resample import resample_to, sample
 from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.training.evaluation.overlap import dice
+from CardiacFusionLib.training.evaluation.real_ct import real_scan
 from CardiacFusionLib.walls.ct import segment_ct
 
 TISSUE_HU = 60.0  # iodine and bone lie above, soft tissue at or below
@@ -78,10 +78,7 @@ def evaluate_looks(data_folder: Path) -> dict[str, Any]:
 
     There is no true label: this says whether an answer depends on the look, not whether it is right.
     """
-    path = Path(data_folder) / "cta" / "cta.nii.gz"
-    if not path.exists():
-        raise BadInputError(f"There is no real CT at {path}; set CARDIACFUSION_DATA to the folder that holds cta/.")
-    ct = read_ct(path)
+    ct = real_scan(data_folder)
     plain = reorient(ct)
     walls = segment_ct(ct, plain).labels
     there = np.asarray(resample_to(walls, ct, order=0).array, np.uint8)
