@@ -26,7 +26,7 @@ class QualitySection:
         with self._logic.telling():
             if case is not None:
                 flags, record = case.quality(), case.record()
-        words = {"good": _("good"), "doubtful": _("doubtful"), "unusable": _("unusable")}
+        words = {"good": _("note"), "doubtful": _("doubtful"), "unusable": _("unusable")}
         fill(ui.qualityTable, [[words.get(flag.level, flag.level), flag.stage, flag.reason] for flag in flags])
         ui.qualityLabel.setText(self._summary(case, flags, record))
 

@@ -217,7 +217,7 @@ def _summary(request: Request, results: Results, quality: Quality, synthetic: bo
     lines = [f"written to {request.out}" + ("  (SYNTHETIC input)" if synthetic else "")]
     if results.fusion is not None:
         lines += [f"finding: {f.sentence}" for f in results.fusion.findings] or ["no finding"]
-    lines += [f"{f.level.name.lower()}: {f.stage}: {f.reason}" for f in quality.flags]
+    lines += [f"{f.word}: {f.stage}: {f.reason}" for f in quality.flags]
     report = request.out / "report.html"
     if report.exists():
         lines.append(f"open {report}")

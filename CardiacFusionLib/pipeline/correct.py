@@ -47,7 +47,7 @@ KINDS = (
 STEP_MM = 0.5  # between points of a centreline that the reader moved
 OFF_BRANCH_MM = 4.0  # a narrowing farther from the moved centreline is not on it any more
 # doubts about the automatic pose, answered by a reader who placed a landmark
-_ANSWERED = ("pose_disagreement", "landmarks_kept", "landmarks_apart")
+_ANSWERED = ("pose_disagreement", "landmarks_kept", "landmarks_apart", "right_heart_dark")
 UNMOVED_MM = 1e-6
 NAMED_IN_DEG = 12.0  # a frame corrected by more: the branches were named in another heart
 

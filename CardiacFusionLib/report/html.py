@@ -226,7 +226,7 @@ def _flags(content: CaseContent) -> list[dict[str, str]]:
     return [
         {
             "stage": _STAGES.get(f.stage, f.stage.replace("_", " ").capitalize()),
-            "level": _LEVELS[f.level],
+            "level": f.word,
             "reason": f.reason,
         }
         for f in seen

@@ -22,13 +22,18 @@ class Flag:
 
     stage: str
     name: str  # short stable key, e.g. "aif_saturated"
-    level: Level
+    level: Level  # GOOD: a remark that takes nothing from the trust
     reason: str
+
+    @property
+    def word(self) -> str:
+        """What a reader is shown as its kind: 'note', 'doubtful' or 'unusable'."""
+        return "note" if self.level is Level.GOOD else self.level.name.lower()
 
 
 @dataclass(frozen=True)
 class Quality:
-    """All flags of a result; no flag means good."""
+    """All flags of a result; none above ``Level.GOOD`` means good."""
 
     flags: tuple[Flag, ...] = ()
 

@@ -73,8 +73,9 @@ def segment_ct(
     labels = _cleaned(beyond.taken_from(labels))
     drawn = beyond.fluid_put_back(labels)
     judged = judge(ct, labels, pose, reorientation)
-    pose, doubts = _read_again(labels, pose, _right_contrast_hu(ct, labels), drawn)
-    quality = Quality.of(doubts) + _plausible(labels) + judged.quality
+    contrast_hu = _right_contrast_hu(ct, labels)
+    pose, doubts = _read_again(labels, pose, contrast_hu, drawn)
+    quality = Quality.of(doubts + _dark_right_heart(labels, contrast_hu)) + _plausible(labels) + judged.quality
     if progress:
         progress(1.0, "CT wall segmented")
     return CtWalls(labels, pose, quality, score=judged.score)
@@ -154,6 +155,20 @@ def _read_again(
         f"{abs(roll):.0f} degrees of roll. Check the axes."
     )
     return pose, [Flag(STAGE, "landmarks_kept", Level.DOUBTFUL, reason)]
+
+
+def _dark_right_heart(labels: Volume, contrast_hu: float) -> list[Flag]:
+    """A remark where the RV's blood hardly shows: twelve hearts made of the real CT had the roll 0.7 degrees off with
+    contrast in the right heart (worst 1.5) and 4.2 with it washed out (worst 7.2)."""
+    if contrast_hu >= ROLL_CONTRAST_HU[0] or not (labels.array == Label.RV_CAVITY).any():
+        return []
+    reason = (
+        f"The right ventricle's blood is only {contrast_hu:.0f} HU brighter than muscle"
+        if contrast_hu >= 1
+        else "The right ventricle's blood is no brighter than muscle"
+    )
+    reason += "; the roll may be some degrees off. Check the RV insertions."
+    return [Flag(STAGE, "right_heart_dark", Level.GOOD, reason)]
 
 
 def _with_base(pose: HeartPose, seen: NDArray[np.float64]) -> HeartPose:

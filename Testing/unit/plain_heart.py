@@ -35,6 +35,7 @@ REST_SIGNAL = {
     "air": 5, "lung": 12, "muscle": 60, "bone": 50, "liver": 80, "rv_wall": 55, "myo": 55, "rv": 40, "ra": 40, "la": 40,
     "aorta": 40, "pa": 40, "lv": 40, "svc": 40,
 }  # fmt: skip
+BLOOD_BEYOND_MM = 2.0  # the ventricle's blood reaches so far beyond its wall, to the atrium's
 WIDEST = 0.42  # share of the ventricle's length at which it is widest, from the valve on
 
 
@@ -117,7 +118,7 @@ class PlainHeart:
         paint("svc", (np.hypot(left - vein[0], back - vein[1]) < 9) & (up > vein[2]))
         away = np.hypot(x, y)
         paint("myo", (away < self._ventricle(z, self.wall)) & (along > 0) & (z < self.length / 2))
-        paint("lv", (away < self._ventricle(z, 0)) & (along > -2) & (z < self.length / 2 - self.wall))
+        paint("lv", (away < self._ventricle(z, 0)) & (along > -BLOOD_BEYOND_MM) & (z < self.length / 2 - self.wall))
         return out
 
     def _right(self, x: Array, y: Array, z: Array) -> Array:
@@ -147,11 +148,21 @@ class PlainHeart:
             "rv_insertion_inferior": middle - self.anterior * y[met[-1]],
         }
 
+    def mitral_centre(self) -> Array:
+        """Middle of the area where the left ventricle's blood meets the atrium's, LPS. The aorta takes a part of the
+        opening, so this is not the middle of the opening as a whole."""
+        across = np.arange(-45.0, 45.1, 0.5)
+        level = self.centre - self.down * (self.length / 2 + BLOOD_BEYOND_MM)
+        plane = level + across[:, None, None] * self.septal + across[:, None] * self.anterior
+        below, above = self.labels(plane + 0.3 * self.down), self.labels(plane - 0.3 * self.down)
+        met = (below == Label.LV_CAVITY) & (above == Label.LEFT_ATRIUM)
+        return np.asarray(plane[met].mean(axis=0), float)
+
     def pose(self) -> HeartPose:
-        """The true heart frame: epicardial tip, middle of the valve's plane, ends of the septum where it is widest."""
+        """The true heart frame: epicardial tip, middle of the mitral annulus, ends of the septum where it is widest."""
         return HeartPose.from_landmarks({
             "apex": self.centre + self.down * (self.length / 2 - self.wall * (1 - self.tip)),
-            "base": self.centre - self.down * self.length / 2,
+            "base": self.mitral_centre(),
             **self.insertions(WIDEST),
         })  # fmt: skip
 

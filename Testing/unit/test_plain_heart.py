@@ -25,6 +25,16 @@ def segmented() -> tuple[PlainHeart, Results]:
     return heart, run(Examinations(heart.ct(1.25)), upto="segment")
 
 
+def test_the_true_base_lies_where_ventricle_and_atrium_meet() -> None:
+    heart = PlainHeart(SEED)
+    base, apart = heart.mitral_centre(), 1.0
+    assert heart.labels(base + apart * heart.down) == Label.LV_CAVITY
+    assert heart.labels(base - apart * heart.down) == Label.LEFT_ATRIUM
+    opening = heart.centre - heart.down * heart.length / 2
+    root = opening + heart.septal * (heart.outflow + 6) + heart.anterior * heart.outflow
+    assert np.linalg.norm(base - root) > np.linalg.norm(opening - root) + 2.0  # away from the aorta's part
+
+
 def test_the_frame_is_found() -> None:
     heart, results = segmented()
     assert results.pose is not None

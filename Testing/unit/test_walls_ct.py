@@ -20,6 +20,7 @@ from CardiacFusionLib.walls.ct import (
     BASE_SHARE,
     ROLL_SHARES,
     _cleaned,
+    _dark_right_heart,
     _plausible,
     _read_again,
     _right_contrast_hu,
@@ -143,3 +144,25 @@ def test_the_contrast_of_the_right_ventricle_is_read_from_the_picture() -> None:
     assert _right_contrast_hu(labels.with_array(hu), labels) == pytest.approx(60.0)
     without = labels.with_array(np.where(labels.array == Label.RV_CAVITY, 0, labels.array).astype(np.uint8))
     assert _right_contrast_hu(labels.with_array(hu), without) == 0.0
+
+
+def test_a_right_heart_without_contrast_is_remarked_on_and_not_doubted() -> None:
+    labels = volume(pose((0, 0, 0)), 4.0)
+    (dim,), (dark,) = _dark_right_heart(labels, 12.4), _dark_right_heart(labels, -30.0)
+    assert "only 12 HU brighter than muscle" in dim.reason and "no brighter than muscle" in dark.reason
+    assert dim.level is dark.level is Level.GOOD and "insertions" in dark.reason
+    assert not _dark_right_heart(labels, 150.0)
+    without = labels.with_array(np.where(labels.array == Label.RV_CAVITY, 0, labels.array).astype(np.uint8))
+    assert not _dark_right_heart(without, 0.0)  # its volume is doubted already
+
+
+def test_a_twin_washed_out_gets_the_remark() -> None:
+    sample, found, walls = segmented()
+    names = {flag.name for flag in walls.quality.flags}
+    assert "right_heart_dark" not in names
+    labels = resample_to(walls.labels, sample.volume, order=0).array
+    muscle = float(np.median(sample.volume.array[labels == Label.MYOCARDIUM]))
+    flushed = np.where(labels == Label.RV_CAVITY, muscle, sample.volume.array).astype(np.float32)
+    again = segment_ct(sample.volume.with_array(flushed), found)
+    (remark,) = [flag for flag in again.quality.flags if flag.name == "right_heart_dark"]
+    assert remark.word == "note"
