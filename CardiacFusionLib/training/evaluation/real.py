@@ -55,6 +55,11 @@ def _real_cmr(folder: Path) -> dict[str, Any]:
     return found
 
 
+def _real_cine_looks(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = _other("real_cmr_looks").evaluate_cine_looks(folder)
+    return found
+
+
 def _other(name: str) -> Any:
     return importlib.import_module(f"CardiacFusionLib.training.evaluation.{name}")
 
@@ -103,6 +108,7 @@ PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "ct_looks": _real_ct_looks,
     "ct_bends": _real_ct_bends,
     "cmr": _real_cmr,
+    "cine_looks": _real_cine_looks,
     "outside_onnx": _outside,
 }
 

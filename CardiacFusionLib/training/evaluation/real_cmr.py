@@ -20,10 +20,11 @@ from CardiacFusionLib.spatial.series import SlicePose
 from CardiacFusionLib.spatial.volume import Volume
 from CardiacFusionLib.training.cmr_real import PIXEL_MM, RealFrame, read_frames
 from CardiacFusionLib.training.evaluation.metrics import dice
-from CardiacFusionLib.training.evaluation.real_cmr_long_axis import given_ends, long_axis_figures
+from CardiacFusionLib.training.evaluation.real_cmr_long_axis import Points, given_ends, long_axis_figures
 from CardiacFusionLib.walls.cmr import segment_frame, segment_stack
 from CardiacFusionLib.walls.result import CmrWalls
 
+PHASES = ("ed", "es")
 INSERTIONS = ("rv_insertion_anterior", "rv_insertion_inferior")
 CINE_THICKNESS_MM = 8.0  # not recorded with the stack; only the pose needs a value
 
@@ -69,7 +70,7 @@ def read_cine(folder: Path, phase: str) -> tuple[NDArray[np.float32], list[Slice
     return volume.array.astype(np.float32), poses
 
 
-def read_points(path: Path) -> dict[str, dict[str, NDArray[np.float64]]]:
+def read_points(path: Path) -> Points:
     """LPS points (n, 3) by kind and view of a ``contours_*.csv``."""
     points: dict[str, dict[str, list[list[float]]]] = {}
     with path.open() as stream:
@@ -96,21 +97,31 @@ def cine(folder: Path) -> dict[str, Any]:
     slices: list[dict[str, Any]] = []
     ends: dict[str, dict[str, float]] = {}
     views: dict[str, dict[str, Any]] = {}
-    for phase in ("ed", "es"):
+    for phase in PHASES:
         images, poses = read_cine(folder, phase)
         points = read_points(folder / f"contours_{phase}.csv")
         walls = segment_stack(images, poses)
-        for view, contour in points["SAX_LV_ENDOCARDIAL"].items():
-            k = int(np.argmin([abs((contour.mean(axis=0) - np.asarray(p.origin_mm)) @ p.normal) for p in poses]))
-            truth = inside(contour, poses[k], images.shape[1:])
-            row: dict[str, Any] = {"phase": phase, "slice": k}
-            row["cavity_dice"] = dice(walls.labels[k] == Label.LV_CAVITY, truth)
-            slices.append(row | _insertions(walls, k, points.get("RV_INSERT", {}).get(view)))
+        slices += [{"phase": phase, **row} for row in slice_figures(walls, poses, points)]
         ends[phase] = _ends(walls, points)
         views[phase] = long_axis_figures(folder, phase, walls, poses, points)
-    result: dict[str, Any] = {"slices": slices, "ends": ends, "long_axis": views}
-    result["cavity_dice"] = float(np.mean([s["cavity_dice"] for s in slices]))
-    result["cavity_dice_worst"] = float(np.min([s["cavity_dice"] for s in slices]))
+    return {"slices": slices, "ends": ends, "long_axis": views, **summary(slices)}
+
+
+def slice_figures(walls: CmrWalls, poses: Sequence[SlicePose], points: Points) -> list[dict[str, Any]]:
+    """Of each slice with a given contour: its number, cavity Dice and the distance (mm) of each insertion found."""
+    rows: list[dict[str, Any]] = []
+    for view, contour in points["SAX_LV_ENDOCARDIAL"].items():
+        k = int(np.argmin([abs((contour.mean(axis=0) - np.asarray(p.origin_mm)) @ p.normal) for p in poses]))
+        truth = inside(contour, poses[k], walls.labels.shape[1:])
+        row = {"slice": k, "cavity_dice": dice(walls.labels[k] == Label.LV_CAVITY, truth)}
+        rows.append(row | _insertions(walls, k, points.get("RV_INSERT", {}).get(view)))
+    return rows
+
+
+def summary(slices: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and worst cavity Dice of ``slice_figures``, and mean and worst distance (mm) of each insertion."""
+    overlap = [s["cavity_dice"] for s in slices]
+    result: dict[str, Any] = {"cavity_dice": float(np.mean(overlap)), "cavity_dice_worst": float(np.min(overlap))}
     for name in INSERTIONS:
         errors = [s[name] for s in slices if name in s]
         result[name] = {
@@ -122,7 +133,7 @@ def cine(folder: Path) -> dict[str, Any]:
     return result
 
 
-def _ends(walls: CmrWalls, points: dict[str, dict[str, NDArray[np.float64]]]) -> dict[str, float]:
+def _ends(walls: CmrWalls, points: Points) -> dict[str, float]:
     """Distance in mm of apex and mitral centre (mean of the leaflets' ends in all views) from the given ones."""
     return {
         name: float(np.linalg.norm(walls.ends[name].place_lps - place))
