@@ -27,12 +27,16 @@ from CardiacFusionLib.spatial.quality import Level
 from CardiacFusionLib.training.evaluation.cmr_figures import aif_figures, in_image_figures, out_of_image_figures
 from CardiacFusionLib.training.evaluation.overlap import dice
 
+TURNED_DEG = (20.0, 35.0)
 
-def figures_of(seed: int, about_hu: float | None = None) -> dict[str, float]:
+
+def figures_of(seed: int, about_hu: float | None = None, turned: bool = False) -> dict[str, float]:
     """What the stages up to the registration make of one heart, against the truth; degrees, mm, Dice.
 
-    ``about_hu``: of what lies about the heart in place of fat."""
+    ``about_hu``: of what lies about the heart in place of fat. ``turned``: it lies unusually."""
     heart = PlainHeart(seed)
+    if turned:
+        heart.turn(TURNED_DEG)
     if about_hu is not None:
         heart.hu |= {"fat": about_hu, "pericardial_fat": about_hu}
     ct = heart.ct()
@@ -76,13 +80,14 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--about-hu", type=float, help="HU of soft tissue or fluid in place of the fat")
+    parser.add_argument("--turned", action="store_true", help="hearts turned by 20 to 35 degrees about any axis")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
     rows: dict[int, dict[str, float]] = {}
     for seed in range(given.seed, given.seed + given.cases):
         try:
-            rows[seed] = figures_of(seed, given.about_hu)
+            rows[seed] = figures_of(seed, given.about_hu, given.turned)
         except CardiacFusionError as error:
             print(f"seed {seed} refused: {error}")
     if not rows:

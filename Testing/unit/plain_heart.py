@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import HeartPose
@@ -67,6 +68,12 @@ class PlainHeart:
         self.hu = {name: max(float(r.normal(*HU[name])), DIMMEST_HU.get(name, -2000.0)) for name in HU}
         self.hu |= {"rv_wall": self.hu["myo"], "air": -1000.0}
         self.noise_hu = r.uniform(15, 45)
+
+    def turn(self, degrees: tuple[float, float]) -> None:
+        """Let the heart lie otherwise in its body: turned by so much (from, to) about an axis of any direction."""
+        r = np.random.default_rng((self.seed, 778))
+        rotation = Rotation.from_rotvec(_unit(r.normal(size=3)) * r.uniform(*degrees), degrees=True)
+        self.down, self.septal, self.anterior = rotation.apply([self.down, self.septal, self.anterior])
 
     def _local(self, p: Array) -> tuple[Array, Array, Array]:
         q = p - self.centre

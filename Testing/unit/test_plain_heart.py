@@ -35,6 +35,18 @@ def test_the_true_base_lies_where_ventricle_and_atrium_meet() -> None:
     assert np.linalg.norm(base - root) > np.linalg.norm(opening - root) + 2.0  # away from the aorta's part
 
 
+def test_a_turned_heart_keeps_its_form() -> None:
+    heart, turned = PlainHeart(SEED), PlainHeart(SEED)
+    turned.turn((20.0, 35.0))
+    before, after = heart.pose(), turned.pose()
+    rotation = after.lps_to_heart[:3, :3].T @ before.lps_to_heart[:3, :3]
+    assert 20.0 <= np.degrees(np.arccos((np.trace(rotation) - 1) / 2)) <= 35.0
+    for name, place in before.landmarks.items():
+        np.testing.assert_allclose(
+            after.to_heart(after.landmarks[name]), before.to_heart(place), atol=1.0
+        )  # the aorta keeps its course
+
+
 def test_the_frame_is_found() -> None:
     heart, results = segmented()
     assert results.pose is not None
