@@ -24,8 +24,9 @@ LV_PIXELS = 54.0  # a close window shows apex and mitral centre so far apart
 FINE_MM = (0.9, 2.2)
 USUAL_LV_MM = 90.0
 TURNS_DEG = (-40.0, 0.0, 40.0)  # the first look, for hearts that lie unusually
-LOOKS = ((0.0, 1.0), (-12.0, 1.1), (12.0, 1.1), (0.0, 0.9))  # close windows: turned by, zoomed
-SEEN = 0.4  # belief, the mean over the close windows, from which a landmark is said to be there
+# close windows: turned by, zoomed. Wide ones tell the apex better, near ones the valve (280 development hearts)
+LOOKS = ((0.0, 1.0), (-12.0, 1.1), (12.0, 1.1), (0.0, 0.9), (0.0, 0.8), (-12.0, 0.95), (12.0, 0.95))
+SEEN = 0.55  # belief, the mean over the close windows, from which a landmark is said to be there
 EDGE_MM = 6.0  # a landmark nearer to the edge of the picture is a guess
 FILM_FRAMES = 8  # of a film are looked at, evenly over its length
 FIRST_SEEN = 0.15  # ... at the first look, to look closer
