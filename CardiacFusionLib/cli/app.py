@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from CardiacFusionLib import __version__
 from CardiacFusionLib.cli.correct import correct
 from CardiacFusionLib.cli.models import models
 from CardiacFusionLib.cli.progress import ProgressStyle, listening
@@ -43,6 +44,12 @@ Style = Annotated[ProgressStyle, typer.Option("--progress", help="bar, json (one
 Pictures = Annotated[bool, typer.Option("--pictures/--no-pictures", help="scene.mrb, views and report")]
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"cardiacfusion {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _global(
     debug: Annotated[bool, typer.Option("--debug", help="show the traceback of an error")] = False,
@@ -50,6 +57,9 @@ def _global(
     weights: Annotated[
         list[Path] | None, typer.Option("--weights", help="description of your own network (Docs/models.md)")
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="tell the version and end")
+    ] = False,
 ) -> None:
     if debug:
         os.environ["CARDIACFUSION_DEBUG"] = "1"

@@ -96,3 +96,10 @@ def test_training_names_what_cannot_be(tmp_path: Path, capsys: pytest.CaptureFix
     assert "no weights" in capsys.readouterr().err
     assert main(["evaluate", "wrong"]) == 2
     assert "reorientation" in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    from CardiacFusionLib import __version__
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"cardiacfusion {__version__}\n"
