@@ -60,6 +60,11 @@ def test_what_is_only_unusual_is_doubtful() -> None:
     assert "19 mm thick" in found.quality.flags[0].reason
 
 
+def test_a_heart_wrapped_in_fluid_is_doubtful_even_where_its_pose_is_in_doubt() -> None:
+    assert verdict(ADULT | {"soft_outside": 0.0, "doubts": 2.0}).quality.level is Level.DOUBTFUL
+    assert verdict(ADULT | {"soft_outside": 0.0, "doubts": 4.0}).quality.level is Level.UNUSABLE
+
+
 def test_the_farther_out_the_lower_the_score() -> None:
     scores = [verdict(ADULT | {"roll_disagreement_deg": d}).score for d in (10.0, 20.0, 30.0, 60.0)]
     assert scores == sorted(scores, reverse=True)
