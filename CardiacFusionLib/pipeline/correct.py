@@ -47,7 +47,8 @@ KINDS = (
 STEP_MM = 0.5  # between points of a centreline that the reader moved
 OFF_BRANCH_MM = 4.0  # a narrowing farther from the moved centreline is not on it any more
 # doubts about the automatic pose, answered by a reader who placed a landmark
-_ANSWERED = ("pose_disagreement", "landmarks_kept", "landmarks_apart", "right_heart_dark")
+_ANSWERED = ("pose_disagreement", "landmarks_kept", "landmarks_apart")
+_ANSWERED_BY_INSERTION = ("right_heart_dark",)  # ... where that was an insertion: the others tell no roll
 UNMOVED_MM = 1e-6
 NAMED_IN_DEG = 12.0  # a frame corrected by more: the branches were named in another heart
 
@@ -163,10 +164,11 @@ def recompute(automatic: Results, corrections: Sequence[Correction]) -> Results:
         tree = _edited(tree, correction)
     results = replace(automatic, ct_walls=walls, tree=tree)
     if pose is not automatic.ct_walls.pose:
-        doubts = [f for f in walls.quality.flags if f.name not in _ANSWERED] + _names_doubt(
+        answered = _answered(corrections)
+        doubts = [f for f in walls.quality.flags if f.name not in answered] + _names_doubt(
             automatic.ct_walls.pose, pose
         )
-        rest = Quality.of(f for f in automatic.reorientation.quality.flags if f.name not in _ANSWERED)
+        rest = Quality.of(f for f in automatic.reorientation.quality.flags if f.name not in answered)
         results = replace(
             results,
             ct_walls=replace(walls, quality=Quality.of(doubts)),
@@ -176,6 +178,12 @@ def recompute(automatic: Results, corrections: Sequence[Correction]) -> Results:
         results = _cmr_side(automatic, results, corrections)
     assert results.ct_walls is not None and results.stress is not None and results.registration is not None
     return replace(results, fusion=fuse(results.ct_walls, pose, tree, results.stress, results.registration))
+
+
+def _answered(corrections: Sequence[Correction]) -> tuple[str, ...]:
+    """Names of the flags that landmarks placed by the reader make void."""
+    inserted = any(c.kind == LANDMARK and c.target.startswith("rv_insertion") for c in corrections)
+    return _ANSWERED + _ANSWERED_BY_INSERTION if inserted else _ANSWERED
 
 
 def _cmr_side(automatic: Results, results: Results, corrections: Sequence[Correction]) -> Results:

@@ -21,6 +21,7 @@ from CardiacFusionLib.registration.carry import inverted
 from CardiacFusionLib.spatial.errors import BadInputError
 from CardiacFusionLib.spatial.labels import Label
 from CardiacFusionLib.spatial.pose import HeartPose, apply, axis_angle_deg
+from CardiacFusionLib.spatial.quality import Flag, Level, Quality
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +74,18 @@ def test_a_moved_apex_tilts_the_heart_frame_towards_it(results: Results) -> None
     assert axis_angle_deg(pose, moved.pose) == pytest.approx(np.degrees(np.arctan2(6.0, length)), abs=0.05)
     assert np.abs(moved.pose.to_heart(aside)[:2]).max() < 1e-6
     assert moved.reorientation.pose is moved.pose and moved.ct_walls.pose is moved.pose
+
+
+def test_only_an_insertion_placed_answers_the_remark_on_a_dark_right_heart(results: Results) -> None:
+    told = tuple(Flag("segment", name, Level.GOOD, "...") for name in ("right_heart_dark", "landmarks_kept"))
+    dark = replace(results, ct_walls=replace(results.ct_walls, quality=Quality(told)))
+
+    def left(name: str, place: np.ndarray) -> set[str]:
+        return {f.name for f in c.recompute(dark, [c.move_landmark(dark, name, place)]).ct_walls.quality.flags}
+
+    aside = results.pose.landmarks["apex"] + np.array([2.0, 0.0, 0.0])
+    assert left("apex", aside) == {"right_heart_dark"}
+    assert not left("rv_insertion_anterior", turned(results, 5.0)["rv_insertion_anterior"])
 
 
 def test_turned_insertions_turn_the_segments_of_the_wall_with_them(results: Results) -> None:
